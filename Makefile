@@ -1,0 +1,38 @@
+# What a contributor runs; CONTRIBUTING.md says what each is for. The recipes are bash: on Windows run them, or the
+# scripts in .ci, from Git Bash.
+SHELL := bash
+TOOL := go tool -modfile=.ci/tools.mod
+
+.PHONY: help build demo test soak lint vuln fmt bench clean
+
+help:
+	@echo "make build | demo | test | soak | lint | vuln | fmt | bench | clean (see CONTRIBUTING.md)"
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/mcpctl
+
+demo:
+	@go run ./cmd/mcpctl demo
+
+test:
+	@bash .ci/test
+
+soak:
+	@bash .ci/soak
+
+lint: vuln
+	$(TOOL) golangci-lint run
+
+vuln:
+	@bash .ci/vuln
+
+fmt:
+	$(TOOL) golangci-lint fmt
+
+# BENCH_FLAGS="-quick -json" measures mcpctl against direct HTTP only: see bench/README.md.
+bench:
+	@bash .ci/npm-ci bench/npm
+	go run ./bench $(BENCH_FLAGS)
+
+clean:
+	rm -rf bin dist .ci/npm/node_modules bench/npm/node_modules
