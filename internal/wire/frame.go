@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
 )
 
 // Kind says what a message is, from its envelope alone.
@@ -43,12 +42,13 @@ func (id ID) Null() bool { return string(id) == "null" }
 
 // Key returns a string that two ids share exactly when they are the same
 // token, except that escapes inside strings do not count: a peer may write
-// "a\/b" back as "a/b". It is safe to keep after the frame was released.
+// "a\/b" back as "a/b". It is safe to keep after the frame was released, and is
+// not always JSON.
 func (id ID) Key() string {
 	if len(id) > 1 && id[0] == '"' && bytes.IndexByte(id, '\\') >= 0 {
 		var s string
 		if json.Unmarshal(id, &s) == nil {
-			return strconv.Quote(s)
+			return `"` + s + `"`
 		}
 	}
 	return string(id)
