@@ -1,0 +1,48 @@
+package fakeentra
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// clientOf finds the app that sends the request; s.mu is held.
+func (s *Server) clientOf(x *exchange) (*App, *Error) {
+	id := x.form.Get("client_id")
+	if id == "" {
+		if user, _, ok := x.r.BasicAuth(); ok {
+			if decoded, err := url.QueryUnescape(user); err == nil { // RFC 6749 section 2.3.1
+				id = decoded
+			}
+		}
+	}
+	if id == "" {
+		return nil, errMissing("client_id")
+	}
+	x.entry.ClientID = id
+	if app := s.dir.app(id); app != nil {
+		return app, nil
+	}
+	return nil, errUnknownClient(id, s.tenant)
+}
+
+// checkScope reads the mandatory scope parameter; s.mu is held.
+func (s *Server) checkScope(x *exchange, client *App) (scopeRequest, *Error) {
+	raw := x.form.Get("scope")
+	if strings.TrimSpace(raw) == "" {
+		return scopeRequest{}, errMissing("scope")
+	}
+	return s.dir.parseScope(client, s.tenant, raw)
+}
+
+// checkResource compares RFC 8707 resource parameters with the API that the
+// scopes belong to, byte by byte as Entra does since 2026: neither case nor a
+// trailing slash is forgiven.
+func checkResource(resources []string, q scopeRequest) *Error {
+	for _, resource := range resources {
+		if !slices.Contains(q.api.IDURIs, resource) && resource != q.api.ClientID {
+			return failure("invalid_target", 9010010, "The resource parameter provided in the request doesn't match with the requested scopes.")
+		}
+	}
+	return nil
+}
