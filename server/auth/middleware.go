@@ -1,0 +1,183 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// TokenVerifier judges tokens; [*Verifier] does. Verify may be called
+// concurrently and returns errors as [Verifier.Verify] does.
+type TokenVerifier interface {
+	Verify(ctx context.Context, raw string) (*Principal, error)
+	MaxTokenBytes() int
+}
+
+// GuardOptions configures [NewGuard].
+type GuardOptions struct {
+	Verifier TokenVerifier
+	Metadata *Metadata
+	// OnRefusal is told of every request that was not let in, with a [*Refusal],
+	// an [*UnavailableError] or a context's error, before the answer is sent.
+	// The request it gets has no token. It may be called concurrently.
+	OnRefusal func(*http.Request, error)
+	// Logger gets a line for each request that was not let in; nil discards.
+	Logger *slog.Logger
+}
+
+// A Guard lets in requests with a good bearer token.
+type Guard struct {
+	verifier  TokenVerifier
+	metadata  *Metadata
+	onRefusal func(*http.Request, error)
+	log       *slog.Logger
+}
+
+// NewGuard returns a guard. Verifier and Metadata are required.
+func NewGuard(o GuardOptions) (*Guard, error) {
+	if o.Verifier == nil || o.Metadata == nil {
+		return nil, errors.New("a guard needs a verifier and resource metadata")
+	}
+	g := &Guard{verifier: o.Verifier, metadata: o.Metadata, onRefusal: o.OnRefusal, log: o.Logger}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	return g, nil
+}
+
+// Handler returns next behind the guard. next finds the caller with
+// [FromContext] and sees no Authorization header: the token ends here.
+//
+// The http.Server's MaxHeaderBytes must leave room above the verifier's
+// MaxTokenBytes; otherwise net/http answers 431 itself, without the sizes.
+func (g *Guard) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, err := g.admit(r)
+		clean := withoutToken(r)
+		if err != nil {
+			g.refuse(w, clean, err)
+			return
+		}
+		next.ServeHTTP(w, clean.WithContext(NewContext(r.Context(), p)))
+	})
+}
+
+func (g *Guard) admit(r *http.Request) (*Principal, error) {
+	token, refusal := bearerToken(r, g.verifier.MaxTokenBytes())
+	if refusal != nil {
+		return nil, refusal
+	}
+	return g.verifier.Verify(r.Context(), token)
+}
+
+func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("remote", r.RemoteAddr)}
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &refusal):
+		attrs = append(attrs, slog.Int("status", refusal.Status), slog.String("rule", string(refusal.Rule)),
+			slog.String("reason", refusal.Description))
+		if refusal.Principal != nil {
+			attrs = append(attrs, slog.Any("caller", refusal.Principal))
+		}
+		g.log.LogAttrs(r.Context(), slog.LevelInfo, "request refused", attrs...)
+	default:
+		g.log.LogAttrs(r.Context(), slog.LevelWarn, "request not decided", append(attrs, slog.Any("error", err))...)
+	}
+	if g.onRefusal != nil {
+		g.onRefusal(r, err)
+	}
+	g.metadata.writeRefusal(w, r.URL.Path, err)
+}
+
+const queryParameter = "access_token" // RFC 6750 section 2.3
+
+// bearerToken takes the token from the Authorization header (RFC 6750 section
+// 2.1): the scheme in any case, exactly one space, and nothing else.
+//
+// RFC 6750 would have 400 for a request that is malformed. We answer 401, since
+// that is what makes an MCP client look for the way to sign in.
+func bearerToken(r *http.Request, limit int) (string, *Refusal) {
+	if hasQueryToken(r.URL) {
+		return "", badRequest(RuleTokenInQuery, "Send the token in the Authorization header, and treat this one as leaked: addresses end up in logs.",
+			"The address contains an access token; tokens are accepted in the Authorization header only.")
+	}
+	values := r.Header.Values("Authorization")
+	switch len(values) {
+	case 0:
+		return "", noToken("The request has no access token.")
+	case 1:
+	default:
+		return "", badRequest(RuleManyTokens, "Send one Authorization header.", "The request has %d Authorization headers.", len(values))
+	}
+	scheme, token, found := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", noToken("The request's Authorization header does not use the Bearer scheme.")
+	}
+	const fix = "Send 'Authorization: Bearer', one space, and the token exactly as received."
+	if !found || token == "" {
+		return "", badRequest(RuleBearerSyntax, fix, "The Authorization header has the Bearer scheme but no token.")
+	}
+	if len(token) > limit {
+		return "", tooLarge(len(token), limit)
+	}
+	if !isToken68(token) {
+		return "", badRequest(RuleBearerSyntax, fix, "The Authorization header has characters that no bearer token has.")
+	}
+	return token, nil
+}
+
+// isToken68 reports whether s is a b64token of RFC 6750 section 2.1.
+func isToken68(s string) bool {
+	s = strings.TrimRight(s, "=")
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case strings.IndexByte("-._~+/", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+func hasQueryToken(u *url.URL) bool {
+	if u.RawQuery == "" {
+		return false
+	}
+	// Query drops pairs it cannot read, so look at the raw text as well.
+	return strings.Contains(u.RawQuery, queryParameter) || u.Query().Has(queryParameter)
+}
+
+func noToken(description string) *Refusal {
+	return &Refusal{
+		Rule: RuleNoToken, Status: http.StatusUnauthorized, OfferScopes: true,
+		Description: description,
+		Fix:         "Sign in to the authorization server that the resource metadata names and send the access token. With mcpctl: run 'mcpctl login' with this server's address.",
+	}
+}
+
+func badRequest(rule Rule, fix, format string, args ...any) *Refusal {
+	r := invalid(rule, fix, format, args...)
+	r.OAuthError = errInvalidRequest
+	return r
+}
+
+// withoutToken is a shallow copy of r that carries no token, neither in the
+// header nor in the address.
+func withoutToken(r *http.Request) *http.Request {
+	clean := r.WithContext(r.Context())
+	clean.Header = r.Header.Clone()
+	clean.Header.Del("Authorization")
+	if hasQueryToken(r.URL) {
+		u := *r.URL
+		u.RawQuery = ""
+		clean.URL = &u
+		clean.RequestURI = u.RequestURI()
+	}
+	return clean
+}

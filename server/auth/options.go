@@ -1,0 +1,193 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Defaults and bounds of [Options].
+const (
+	DefaultSkew          = 5 * time.Minute
+	DefaultMaxTokenBytes = 32 << 10
+	DefaultCacheSize     = 10_000
+
+	maxSkew    = 5 * time.Minute
+	maxTenants = 1000
+)
+
+// Options configures [New].
+type Options struct {
+	// Cloud is the Microsoft cloud whose tokens are admitted; empty is global.
+	Cloud Cloud
+	// Authority replaces the cloud by a development authority on this machine,
+	// https://127.0.0.1:PORT/TENANT. Its certificate must be trusted by HTTPClient.
+	Authority string
+	// TenantIDs are the tenants whose callers are admitted. With Authority they
+	// may be left out; there is no way to admit every tenant.
+	TenantIDs []string
+	// Audiences are the API's client id and its App ID URIs. The client id is
+	// what v2 tokens name, so at least one GUID is needed.
+	Audiences []string
+
+	// RequiredScopes are the delegated permissions of which a user's token needs
+	// one, short (Mcp.Access) or in full (https://…/Mcp.Access). If empty, no
+	// user is admitted.
+	RequiredScopes []string
+	// RequiredRoles are the app roles of which an app-only token needs one. If
+	// empty, no app-only caller is admitted.
+	RequiredRoles []string
+	// AllowedClients are the client ids whose tokens are admitted; empty admits all.
+	AllowedClients []string
+	// NeedGroups says that decisions depend on group membership. Callers whose
+	// token leaves the groups out because there are too many are then refused
+	// instead of being treated as members of none.
+	NeedGroups bool
+
+	// Skew is how far clocks may differ, at most five minutes. Zero is five minutes.
+	Skew time.Duration
+	// MaxTokenBytes bounds the token. Zero is [DefaultMaxTokenBytes], enough for
+	// a token with 200 groups.
+	MaxTokenBytes int
+	// CacheSize is how many verified tokens are remembered. Zero is [DefaultCacheSize].
+	CacheSize int
+
+	// HTTPClient fetches metadata and keys. Redirects are never followed,
+	// whatever it says. If nil, a client with the system's roots and proxy is used.
+	HTTPClient *http.Client
+	// Now is the clock; nil is [time.Now].
+	Now func() time.Time
+	// Logger gets key changes and failed fetches; nil discards them.
+	Logger *slog.Logger
+}
+
+// settle checks the options and puts them into the form the rules compare with.
+// Every fault is reported, not only the first.
+func (o Options) settle() (*Verifier, error) {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+
+	v := &Verifier{
+		needGroups: o.NeedGroups,
+		skew:       o.Skew,
+		maxBytes:   o.MaxTokenBytes,
+		now:        o.Now,
+		log:        o.Logger,
+	}
+	if v.skew == 0 {
+		v.skew = DefaultSkew
+	}
+	if v.skew < 0 || v.skew > maxSkew {
+		fault("skew %v is not between 0 and %v", o.Skew, maxSkew)
+	}
+	if v.maxBytes == 0 {
+		v.maxBytes = DefaultMaxTokenBytes
+	}
+	if v.maxBytes < 0 || o.CacheSize < 0 {
+		fault("token size and cache size cannot be negative")
+	}
+	if v.now == nil {
+		v.now = time.Now
+	}
+	if v.log == nil {
+		v.log = slog.New(slog.DiscardHandler)
+	}
+
+	v.tenants = lowerAll(o.TenantIDs)
+	if o.Authority != "" {
+		a, tenant, err := loopbackAuthority(o.Authority)
+		if err != nil {
+			faults = append(faults, err)
+		} else if len(v.tenants) == 0 {
+			v.tenants = []string{tenant}
+		} else if !slices.Contains(v.tenants, tenant) {
+			fault("tenant %s of the authority is not among the tenants", tenant)
+		}
+		if o.Cloud != "" {
+			fault("cloud and authority exclude each other")
+		}
+		v.authority = a
+	} else {
+		a, err := cloudAuthority(o.Cloud)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		v.authority = a
+		if len(v.tenants) == 0 {
+			fault("no tenant: name the tenants whose callers may come in")
+		}
+	}
+	if len(v.tenants) > maxTenants {
+		fault("%d tenants are more than %d", len(v.tenants), maxTenants)
+	}
+	for _, tenant := range v.tenants {
+		if !isGUID(tenant) {
+			fault("tenant %q is not a tenant id; names such as common or contoso.com admit tenants unseen, so use the GUID", tenant)
+		} else if tenant == personalTenant {
+			fault("tenant %s is that of personal Microsoft accounts, which are not supported", tenant)
+		}
+	}
+
+	for _, audience := range o.Audiences {
+		if lower := strings.ToLower(audience); isGUID(lower) {
+			audience = lower
+		}
+		if audience == "" || isGraph(audience) {
+			fault("audience %q cannot be this server's own", audience)
+		}
+		v.audiences = append(v.audiences, audience)
+	}
+	if !slices.ContainsFunc(v.audiences, isGUID) {
+		fault("no audience is a client id (GUID), which is what version 2.0 tokens name")
+	}
+
+	for _, scope := range o.RequiredScopes {
+		short, err := shortScope(scope, v.audiences)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		v.scopes = append(v.scopes, short)
+	}
+	v.roles = slices.Clone(o.RequiredRoles)
+	if slices.Contains(v.roles, "") {
+		fault("a required role is empty")
+	}
+	if len(v.scopes) == 0 && len(v.roles) == 0 {
+		fault("neither a scope nor a role is required: name the scopes for users, the roles for applications, or both")
+	}
+	v.clients = lowerAll(o.AllowedClients)
+	for _, client := range v.clients {
+		if !isGUID(client) {
+			fault("allowed client %q is not a client id (GUID)", client)
+		}
+	}
+	return v, errors.Join(faults...)
+}
+
+// shortScope returns a scope as scp spells it. A scope of another resource is
+// an error: its name alone would be compared, and could match by accident.
+func shortScope(scope string, audiences []string) (string, error) {
+	short := scope
+	for _, audience := range audiences {
+		if rest, ok := strings.CutPrefix(scope, audience+"/"); ok {
+			short = rest
+			break
+		}
+	}
+	if short == "" || strings.ContainsAny(short, " /") {
+		return "", fmt.Errorf("required scope %q is neither a short name nor one of this API's App ID URIs, a slash and a name", scope)
+	}
+	return short, nil
+}
+
+func lowerAll(list []string) []string {
+	lower := make([]string, len(list))
+	for i, s := range list {
+		lower[i] = strings.ToLower(s)
+	}
+	return lower
+}

@@ -1,0 +1,103 @@
+package auth
+
+import (
+	"slices"
+	"strings"
+)
+
+// permit decides what a proven token allows and turns its claims into the
+// caller. Users and applications are kept apart by idtyp, never by guessing
+// from roles, which both can have.
+func (v *Verifier) permit(c *claims, version tokenVersion) (*Principal, *Refusal) {
+	p := &Principal{
+		TenantID: c.tenant, ObjectID: c.objectID,
+		Name: c.name, Username: c.username(),
+		ClientID: c.client(version), AgentBlueprint: c.agentBlueprint,
+		Scopes: c.scopes(), Roles: c.roles, Groups: c.groups,
+		GroupsOverage:      c.overage,
+		ClientCapabilities: c.capabilities,
+		UTI:                c.uti, ExpiresAt: c.expires,
+	}
+	if refusal := p.setKind(c.idtyp); refusal != nil {
+		return nil, refusal
+	}
+	if len(v.clients) > 0 && !slices.Contains(v.clients, p.ClientID) {
+		return nil, forbidden(p, RuleClientNotAllowed,
+			"Use a client application that the operator of this server has allowed, or have this one added (allowed_clients).",
+			"The client application %s is not among those that may call this server.", p.ClientID)
+	}
+	check := v.permitUser
+	if p.AppOnly {
+		check = v.permitApp
+	}
+	if refusal := check(p); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := v.resolveGroups(p); refusal != nil {
+		return nil, refusal
+	}
+	return p, nil
+}
+
+// setKind decides between a user's token and an application's own.
+func (p *Principal) setKind(idtyp string) *Refusal {
+	switch idtyp {
+	case "app":
+		if len(p.Scopes) > 0 {
+			return invalid(RuleTokenSubject, fixGetToken,
+				"The token contradicts itself: it is an application's own (idtyp app) and has a user's scopes (scp).")
+		}
+		p.AppOnly = true
+	case "", "user":
+		if len(p.Scopes) > 0 {
+			return nil
+		}
+		if len(p.Roles) > 0 {
+			return invalid(RuleTokenSubject,
+				"In the API's registration, add the optional claim idtyp to access tokens. A user's token needs a scope besides roles.",
+				"The token has roles but no scope, and does not say that it is an application's own (idtyp app).")
+		}
+		return invalid(RuleNoPermission, fixGetToken,
+			"The token has neither scopes (scp) nor roles; it may be an ID token.")
+	default:
+		return invalid(RuleTokenSubject, fixGetToken, "The token's subject is of the kind %s, which this server does not admit.", show(idtyp))
+	}
+	return nil
+}
+
+func (v *Verifier) permitUser(p *Principal) *Refusal {
+	if len(v.scopes) == 0 {
+		return forbidden(p, RuleDelegated, "Call with the application's own token (client credentials).",
+			"This server admits applications only, not users.")
+	}
+	if slices.ContainsFunc(v.scopes, p.HasScope) {
+		return nil
+	}
+	r := forbidden(p, RuleScope, "Sign in again and agree to the scope.",
+		"The token lacks the scope this server needs: %s.", strings.Join(v.scopes, " or "))
+	r.OfferScopes = true
+	return r
+}
+
+func (v *Verifier) permitApp(p *Principal) *Refusal {
+	if len(v.roles) == 0 {
+		return forbidden(p, RuleAppOnly, "Call on behalf of a user, or have the operator require an app role (required_roles).",
+			"This server admits users only, not an application on its own.")
+	}
+	if slices.ContainsFunc(v.roles, p.HasRole) {
+		return nil
+	}
+	return forbidden(p, RuleRole, "Have an administrator assign the app role to the application and get a new token.",
+		"The application lacks the app role this server needs: %s.", strings.Join(v.roles, " or "))
+}
+
+// resolveGroups fails closed where decisions need groups and the token has left
+// them out. This is the place to ask Microsoft Graph for them, by object id.
+func (v *Verifier) resolveGroups(p *Principal) *Refusal {
+	if !v.needGroups || !p.GroupsOverage {
+		return nil
+	}
+	return forbidden(p, RuleGroupsOverage,
+		"Use app roles, or emit only groups assigned to the application (groupMembershipClaims: ApplicationGroup).",
+		"The caller is in more groups than a token holds, so Entra left them out, and this server's rules need them.")
+}
