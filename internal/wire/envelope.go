@@ -79,18 +79,16 @@ func wholeValue(raw []byte) error {
 
 func parseObject(raw []byte) (Frame, error) {
 	var env envelope
-	end, err := walkObject(raw, 0, func(key, value []byte) error { return env.member(key, value) })
+	end, err := walkObject(raw, 0, env.member)
 	if err == nil && end != len(raw) {
 		err = &syntaxError{"text after the value", end}
 	}
 	if err != nil {
-		var bad *FrameError
-		if fe, ok := err.(*FrameError); ok { //nolint:errorlint // made above, never wrapped
-			bad = fe
-			bad.ID = cloneID(env.id)
-		} else {
-			bad = parseError(err)
-		}
+		bad := parseError(err)
+		// Some peers write NaN. The request behind it still wants its answer.
+		var s skim
+		s.feed(raw)
+		bad.ID, bad.Request = s.envelope()
 		return Frame{}, bad
 	}
 	return env.frame(raw)
@@ -99,9 +97,12 @@ func parseObject(raw []byte) (Frame, error) {
 // envelope collects the members that say what a message is.
 type envelope struct {
 	id, method, version, result, failure []byte
+
+	repeated string // a member that stands twice
+	idTwice  bool
 }
 
-func (e *envelope) member(key, value []byte) error {
+func (e *envelope) member(key, value []byte) {
 	var slot *[]byte
 	switch string(key) {
 	case "id":
@@ -115,25 +116,51 @@ func (e *envelope) member(key, value []byte) error {
 	case "error":
 		slot = &e.failure
 	default:
-		return nil
+		return
 	}
 	if *slot != nil {
-		return invalid(nil, "%q stands twice in the message", key)
+		e.repeated = string(key)
+		e.idTwice = e.idTwice || slot == &e.id
+		return
 	}
 	*slot = value
-	return nil
+}
+
+// readableID returns a copy of the id where it can stand in an answer: one
+// string or number.
+func (e *envelope) readableID() ID {
+	if e.idTwice || !isID(e.id) || wholeValue(e.id) != nil {
+		return nil
+	}
+	return cloneID(e.id)
+}
+
+// isID reports whether a JSON value may be an id (MCP basic/index: a string or
+// an integer; fractions do no harm).
+func isID(value []byte) bool {
+	return len(value) > 0 && (value[0] == '"' || value[0] == '-' || isDigit(value[0]))
+}
+
+// asks reports whether a message that is at fault wants an answer. Responses
+// and notifications never do (JSON-RPC 2.0 §4.1).
+func (e *envelope) asks() bool {
+	if e.method != nil && e.method[0] == '"' {
+		return e.id != nil
+	}
+	return e.result == nil && e.failure == nil
 }
 
 func (e *envelope) frame(raw []byte) (Frame, error) {
-	if e.id != nil {
-		switch c := e.id[0]; {
-		case c == '"', c == '-', isDigit(c), string(e.id) == "null":
-		default:
-			return Frame{}, invalid(nil, "id must be a string or a number")
-		}
-	}
 	bad := func(format string, args ...any) (Frame, error) {
-		return Frame{}, invalid(cloneID(e.id), format, args...)
+		err := invalid(e.readableID(), format, args...)
+		err.Request = e.asks()
+		return Frame{}, err
+	}
+	if e.repeated != "" {
+		return bad("%q stands twice in the message", e.repeated)
+	}
+	if e.id != nil && !isID(e.id) && !ID(e.id).Null() {
+		return bad("id must be a string or a number")
 	}
 	if string(e.version) != `"2.0"` {
 		return bad(`jsonrpc must be "2.0"`)
@@ -173,7 +200,7 @@ func (e *envelope) frame(raw []byte) (Frame, error) {
 		f.Kind = Notification
 	case ID(e.id).Null():
 		// MCP basic/index: the id MUST NOT be null.
-		return Frame{}, invalid(nil, "id must not be null")
+		return bad("id must not be null")
 	default:
 		f.Kind = Request
 	}
@@ -184,7 +211,7 @@ func cloneID(id []byte) ID { return ID(bytes.Clone(id)) }
 
 // walkObject calls visit for each member of the object at b[i] and returns the
 // index after it. Keys are unescaped; values are the bytes that stand there.
-func walkObject(b []byte, i int, visit func(key, value []byte) error) (int, error) {
+func walkObject(b []byte, i int, visit func(key, value []byte)) (int, error) {
 	if i >= len(b) || b[i] != '{' {
 		return 0, &syntaxError{"expected an object", i}
 	}
@@ -210,9 +237,7 @@ func walkObject(b []byte, i int, visit func(key, value []byte) error) (int, erro
 		if i, err = skipValue(b, valueStart); err != nil {
 			return 0, err
 		}
-		if err := visit(key, b[valueStart:i]); err != nil {
-			return 0, err
-		}
+		visit(key, b[valueStart:i])
 		i = skipSpace(b, i)
 		switch {
 		case i >= len(b):
@@ -236,15 +261,14 @@ func Find(raw []byte, path ...string) (start, end int, ok bool) {
 		if start >= len(raw) || raw[start] != '{' {
 			return 0, 0, false
 		}
-		found, base := false, start
-		_, err := walkObject(raw[:end], base, func(key, value []byte) error {
+		found := false
+		_, err := walkObject(raw[:end], start, func(key, value []byte) {
 			if string(key) == name {
 				found = true
 				// value is a slice of raw: its capacity tells where it starts.
 				start = cap(raw) - cap(value)
 				end = start + len(value)
 			}
-			return nil
 		})
 		if err != nil || !found {
 			return 0, 0, false

@@ -1,0 +1,5 @@
+package wire
+
+import "os"
+
+func ownStdout() *os.File { return os.Stdout }
