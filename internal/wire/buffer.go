@@ -54,7 +54,8 @@ func (p *buffer) grow(n int) *buffer {
 	if cap(p.b)-len(p.b) >= n {
 		return p
 	}
-	next := newBuffer(len(p.b) + n)
+	// Doubling matters above the largest class, where sizes are exact.
+	next := newBuffer(max(len(p.b)+n, 2*cap(p.b)))
 	next.b = append(next.b, p.b...)
 	p.release()
 	return next
@@ -67,7 +68,11 @@ func (p *buffer) appendBytes(b []byte) *buffer {
 	return p
 }
 
-func (p *buffer) retain() { p.refs.Add(1) }
+func (p *buffer) retain() {
+	if p.refs.Add(1) <= 1 {
+		panic("wire: frame retained after its release")
+	}
+}
 
 func (p *buffer) release() {
 	switch n := p.refs.Add(-1); {

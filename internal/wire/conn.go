@@ -54,6 +54,11 @@ type pipeEnd struct {
 
 func (p *pipeEnd) Read(ctx context.Context) (Frame, error) {
 	select {
+	case <-p.done:
+		return Frame{}, ErrClosed
+	default:
+	}
+	select {
 	case f := <-p.in:
 		return f, nil
 	default:

@@ -234,7 +234,7 @@ func walkObject(b []byte, i int, visit func(key, value []byte)) (int, error) {
 			}
 			key = []byte(s)
 		}
-		if i, err = skipValue(b, valueStart); err != nil {
+		if i, err = skipInside(b, valueStart, 1); err != nil {
 			return 0, err
 		}
 		visit(key, b[valueStart:i])
@@ -296,8 +296,9 @@ func LookupString(raw []byte, path ...string) string {
 	return s
 }
 
-// Split returns the messages of a batch. Each shares f's bytes and lives as
-// long as f does. A member that is no message stands as the error at its place.
+// Split returns the messages of a batch. They are borrowed from f: they live as
+// long as f does unless they are retained, and releasing f is enough. A member
+// that is no message stands as the error at its place.
 func (f Frame) Split() ([]Frame, []error) {
 	if f.Kind != Batch {
 		return []Frame{f}, []error{nil}
@@ -312,7 +313,10 @@ func (f Frame) Split() ([]Frame, []error) {
 		}
 		member, err := Parse(f.Raw[i:end])
 		if err == nil && member.Kind == Batch {
-			err = invalid(nil, "a batch inside a batch")
+			member, err = Frame{}, invalid(nil, "a batch inside a batch")
+		}
+		if err == nil {
+			member.buf = f.buf
 		}
 		frames, errs = append(frames, member), append(errs, err)
 		i = skipSpace(f.Raw, end)

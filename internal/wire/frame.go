@@ -3,6 +3,8 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
+	"unicode/utf8"
 )
 
 // Kind says what a message is, from its envelope alone.
@@ -47,7 +49,9 @@ func (id ID) Null() bool { return string(id) == "null" }
 func (id ID) Key() string {
 	if len(id) > 1 && id[0] == '"' && bytes.IndexByte(id, '\\') >= 0 {
 		var s string
-		if json.Unmarshal(id, &s) == nil {
+		// Halves of surrogate pairs all decode to the same character: ids that
+		// hold one are compared as they stand.
+		if json.Unmarshal(id, &s) == nil && !strings.ContainsRune(s, utf8.RuneError) {
 			return `"` + s + `"`
 		}
 	}
@@ -106,16 +110,23 @@ func MustParse(raw string) Frame {
 }
 
 // WithID returns a copy of f whose id is the given token. The rest of the
-// message keeps its bytes. f must have an id.
+// message keeps its bytes. f is a request or a response; a response that came
+// without an id gets one.
 func (f Frame) WithID(id ID) Frame {
+	const open, comma = `{"id":`, `,`
+	raw := make([]byte, 0, len(open)+len(id)+len(comma)+len(f.Raw))
 	start, end, ok := Find(f.Raw, "id")
-	if !ok {
-		return f.Clone()
+	if ok {
+		raw = append(raw, f.Raw[:start]...)
+		raw = append(raw, id...)
+		raw = append(raw, f.Raw[end:]...)
+	} else {
+		start = len(open)
+		raw = append(raw, open...)
+		raw = append(raw, id...)
+		raw = append(raw, comma...)
+		raw = append(raw, f.Raw[1:]...)
 	}
-	raw := make([]byte, 0, len(f.Raw)+len(id))
-	raw = append(raw, f.Raw[:start]...)
-	raw = append(raw, id...)
-	raw = append(raw, f.Raw[end:]...)
 	c := f
 	c.buf = nil
 	c.Raw = raw

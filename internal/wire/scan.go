@@ -181,7 +181,10 @@ type nesting struct {
 
 // skipValue returns the index after the JSON value that starts at b[i], having
 // checked that it is one. It does not recurse: depth costs a bit, not a stack.
-func skipValue(b []byte, i int) (int, error) {
+func skipValue(b []byte, i int) (int, error) { return skipInside(b, i, 0) }
+
+// skipInside is skipValue for a value that stands inside so many brackets.
+func skipInside(b []byte, i, outer int) (int, error) {
 	if i >= len(b) {
 		return 0, &syntaxError{"text ends where a value should stand", i}
 	}
@@ -195,7 +198,7 @@ func skipValue(b []byte, i int) (int, error) {
 		switch b[i] {
 		case '{', '[':
 			object := b[i] == '{'
-			if open.depth == maxDepth {
+			if outer+open.depth == maxDepth {
 				return 0, &syntaxError{"nested too deeply", i}
 			}
 			if object {
