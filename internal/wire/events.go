@@ -21,6 +21,7 @@ type event struct {
 	retry time.Duration
 	data  *buffer // nil for an event without data; the caller releases it
 	size  int64   // bytes of data, also when there were too many of them
+	large *skim   // what could be read of data above the cap
 }
 
 // eventReader reads a text/event-stream. Lines may end in LF, CRLF or CR.
@@ -88,24 +89,16 @@ func (e *eventReader) next() (event, error) {
 						if len(rest) > 0 && rest[0] == ' ' {
 							rest = rest[1:]
 						}
-						if dataLines && !tooLarge {
+						if dataLines {
 							tooLarge = !e.add(&ev, []byte{'\n'})
 						}
 						dataLines = true
-						if !tooLarge {
-							tooLarge = !e.add(&ev, rest)
-						} else {
-							ev.size += int64(len(rest))
-						}
+						tooLarge = !e.add(&ev, rest)
 					}
 				}
 			}
 			if isData {
-				if !tooLarge {
-					tooLarge = !e.add(&ev, chunk)
-				} else {
-					ev.size += int64(len(chunk))
-				}
+				tooLarge = !e.add(&ev, chunk)
 			} else if room := cap(line) - len(line); room > 0 {
 				line = append(line, chunk[:min(room, len(chunk))]...)
 			}
@@ -135,10 +128,20 @@ func (e *eventReader) next() (event, error) {
 	}
 }
 
-// add appends to the event's data; false means that the cap is reached.
+// add appends to the event's data; false means that the cap was reached and
+// that the data is only skimmed from then on.
 func (e *eventReader) add(ev *event, b []byte) bool {
 	ev.size += int64(len(b))
-	if ev.size > int64(e.max) {
+	if ev.large == nil && ev.size > int64(e.max) {
+		ev.large = &skim{}
+		if ev.data != nil {
+			ev.large.feed(ev.data.b)
+			ev.data.release()
+			ev.data = nil
+		}
+	}
+	if ev.large != nil {
+		ev.large.feed(b)
 		return false
 	}
 	if len(b) == 0 {

@@ -23,7 +23,7 @@ type SSEClient struct {
 	mu       sync.Mutex
 	endpoint string
 	pending  map[string]*sseCall // by id key
-	err      error                    // why the stream ended
+	err      error               // why the stream ended
 }
 
 // sseCall is a request whose response has not come yet.
@@ -143,9 +143,10 @@ func (c *SSEClient) deliverAll(r *eventReader) error {
 	for {
 		ev, err := r.next()
 		if errors.Is(err, errEventTooLarge) {
-			// Whose answer it was can't be told: end the session rather than
-			// leave one request waiting for ever.
-			return fmt.Errorf("%w: %s", errTooLarge, tooLargeText(ev.size, c.opts.MaxMessage))
+			if err := c.tooLarge(ev); err != nil {
+				return err
+			}
+			continue
 		}
 		if err != nil {
 			return err
@@ -168,6 +169,22 @@ func (c *SSEClient) deliverAll(r *eventReader) error {
 			return err
 		}
 	}
+}
+
+// tooLarge answers for a message above the cap. Where it can't be told whose
+// answer it was, the session ends rather than one request waiting for ever.
+func (c *SSEClient) tooLarge(ev event) error {
+	bad := ev.large.tooLarge(c.opts.MaxMessage)
+	c.opts.Logger.Warn("a message from the server was dropped", "reason", bad)
+	switch {
+	case ev.large.answers() && bad.ID == nil:
+		return bad
+	case ev.large.answers():
+		return c.deliver(largeAnswer(bad.ID, bad))
+	case bad.Request && bad.ID != nil:
+		return c.post(c.life, bad.Answer(), nil)
+	}
+	return nil
 }
 
 func (c *SSEClient) deliver(f Frame) error {

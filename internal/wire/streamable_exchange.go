@@ -222,19 +222,30 @@ func (x *exchange) oneEvent(r *eventReader) error {
 	return x.messages(f)
 }
 
-// tooLarge answers in place of a message above the cap where it was the
-// response; anything else can only be dropped.
+// tooLarge answers for a message above the cap: to the client where it was the
+// response, to the server where it was a request.
 func (x *exchange) tooLarge(ev event) error {
-	x.client.opts.Logger.Warn("a message from the server is above the size limit", "bytes", ev.size, "limit", x.client.opts.MaxMessage)
-	if x.pending == nil {
-		return nil
+	bad := ev.large.tooLarge(x.client.opts.MaxMessage)
+	x.client.opts.Logger.Warn("a message from the server was dropped", "reason", bad)
+	switch {
+	case ev.large.answers():
+		if x.pending == nil {
+			return nil
+		}
+		return x.message(largeAnswer(x.pending, bad))
+	case bad.Request && bad.ID != nil:
+		return x.client.Exchange(x.ctx, bad.Answer())
 	}
-	return x.message(NewError(x.pending, CodeInternal, "The server's answer is too large: "+tooLargeText(ev.size, x.client.opts.MaxMessage), nil))
+	return nil
 }
 
-func tooLargeText(size int64, limit int) string {
-	return fmt.Sprintf("message of %d bytes exceeds the limit of %d bytes", size, limit)
+// largeAnswer stands in for a response above the size cap.
+func largeAnswer(id ID, bad *FrameError) Frame {
+	return NewError(id, CodeInternal, "The server's answer can't be passed on: "+bad.Reason, nil)
 }
+
+// answers reports that the message is a response.
+func (s *skim) answers() bool { return s.env.result != nil || s.env.failure != nil }
 
 // resume opens the stream again by GET (basic/transports, Resumability) until
 // the response has come, the server refuses, or attempts run out. A server may

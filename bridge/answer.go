@@ -1,0 +1,83 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+)
+
+// Error codes of the bridge's own answers. They lie outside the range that
+// JSON-RPC 2.0 §5.1 and MCP reserve (-32768 to -32000).
+const (
+	CodeRemoteFailed = -31000 // the remote gave no usable answer
+	CodeSignInNeeded = -31001 // a person has to sign in
+	CodeUnreachable  = -31002 // the remote could not be reached; nothing was sent
+	CodeOutcome      = -31003 // the remote stopped answering; the work may have been done
+	CodeBusy         = -31004 // too many requests in flight
+	CodeStopping     = -31005 // the bridge is shutting down
+)
+
+// explainer turns failed exchanges into answers for people.
+type explainer struct {
+	url    string
+	tokens TokenSource
+}
+
+// answer builds the one answer that a failed request gets.
+func (x explainer) answer(id wire.ID, err error) wire.Frame {
+	code, text := x.explain(err)
+	return wire.NewError(id, code, text, nil)
+}
+
+func (x explainer) explain(err error) (int, string) {
+	var status *wire.StatusError
+	var signIn *signInError
+	switch {
+	case errors.As(err, &signIn):
+		return CodeSignInNeeded, signIn.Error()
+	case errors.As(err, &status):
+		return x.explainStatus(status, err)
+	case errors.Is(err, wire.ErrNotSent):
+		return CodeUnreachable, fmt.Sprintf("The MCP server at %s could not be reached, so nothing was sent: %v. Check the address and the network, then try again.", x.url, trimSentinel(err, wire.ErrNotSent))
+	case errors.Is(err, wire.ErrNoAnswer):
+		return CodeOutcome, fmt.Sprintf("The MCP server at %s stopped before it answered: %v. The work may or may not have been done; check before trying again.", x.url, err)
+	case errors.Is(err, wire.ErrBusy):
+		return CodeBusy, fmt.Sprintf("mcpctl takes no more requests at the moment (%v). Try again when some have been answered.", err)
+	case errors.Is(err, wire.ErrStopping), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return CodeStopping, "The request was given up because mcpctl is stopping."
+	}
+	return CodeRemoteFailed, fmt.Sprintf("The request to the MCP server at %s failed: %v. The work may or may not have been done.", x.url, err)
+}
+
+func (x explainer) explainStatus(status *wire.StatusError, err error) (int, string) {
+	challenge := status.Header.Values("WWW-Authenticate")
+	switch status.Status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		if x.tokens != nil {
+			return CodeSignInNeeded, x.tokens.Refused(status.Status, challenge).Error()
+		}
+		return CodeSignInNeeded, fmt.Sprintf("The MCP server at %s answered HTTP %d: it wants a sign-in, and this bridge runs without one. Run: mcpctl login %s", x.url, status.Status, x.url)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		text := fmt.Sprintf("The MCP server at %s is busy (HTTP %d).", x.url, status.Status)
+		if after := status.Header.Get("Retry-After"); after != "" {
+			text += fmt.Sprintf(" It asks to try again after: %.40s.", after)
+		}
+		return CodeRemoteFailed, text
+	}
+	if errors.Is(err, wire.ErrSessionLost) {
+		return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s no longer knows this session; it was probably restarted. Restart the MCP client or its server entry.", x.url)
+	}
+	if 300 <= status.Status && status.Status <= 399 {
+		return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s redirects (HTTP %d) and mcpctl does not follow: credentials must not go elsewhere. Use the address it is redirecting to: %.200q", x.url, status.Status, status.Header.Get("Location"))
+	}
+	return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s answered HTTP %d %s without a JSON-RPC message. Check that the address is its MCP endpoint.", x.url, status.Status, http.StatusText(status.Status))
+}
+
+// trimSentinel drops the sentinel's own words, which the sentence around has.
+func trimSentinel(err, sentinel error) string {
+	return strings.TrimPrefix(err.Error(), sentinel.Error()+": ")
+}

@@ -1,0 +1,179 @@
+// Package bridge is the client half of mcpctl: it relays the JSON-RPC of a
+// local MCP client on stdio to a remote MCP server over HTTP, with a fresh
+// access token on every request.
+//
+// Messages pass as the bytes they came in. Every request of the client gets
+// exactly one answer: the server's, or a JSON-RPC error that says what happened
+// and what to do next.
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+)
+
+// Transports that a remote can be spoken to with.
+const (
+	TransportAuto = "auto" // Streamable HTTP, HTTP+SSE where that is refused
+	TransportHTTP = "http"
+	TransportSSE  = "sse"
+)
+
+// Options configure one run of the bridge.
+type Options struct {
+	// Client is the connection to the local MCP client. Run closes it.
+	Client wire.Conn
+	// URL is the remote MCP endpoint.
+	URL string
+	// Transport is one of the Transport constants; "" means auto.
+	Transport string
+	// Tokens brings access tokens; nil sends none.
+	Tokens TokenSource
+	// HTTP carries the requests. Default: wire.NewTransport().
+	HTTP http.RoundTripper
+	// Header is added to every request.
+	Header http.Header
+	// MaxMessage is the size cap of one message in bytes. Default 64 MiB.
+	MaxMessage int
+	// MaxInFlight is how many requests may wait for the server at a time; more
+	// are answered with an error. Default 1,000.
+	MaxInFlight int
+	// FinishTimeout bounds how long calls in flight are waited for after the
+	// client has closed its end. Default 10 s.
+	FinishTimeout time.Duration
+	// EndTimeout bounds how long ending the remote session may take. Default 1.5 s.
+	EndTimeout time.Duration
+	// CancelGrace is how long a cancelled request's stream is kept for a server
+	// that still has to end it. Default 30 s.
+	CancelGrace time.Duration
+	Logger      *slog.Logger
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Client == nil {
+		return o, errors.New("bridge: Options.Client is missing")
+	}
+	switch o.Transport {
+	case "":
+		o.Transport = TransportAuto
+	case TransportAuto, TransportHTTP, TransportSSE:
+	default:
+		return o, fmt.Errorf("unknown transport %q: use auto, http or sse", o.Transport)
+	}
+	if o.HTTP == nil {
+		o.HTTP = wire.NewTransport()
+	}
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = 1000
+	}
+	if o.FinishTimeout <= 0 {
+		o.FinishTimeout = 10 * time.Second
+	}
+	if o.EndTimeout <= 0 {
+		o.EndTimeout = 1500 * time.Millisecond
+	}
+	if o.CancelGrace <= 0 {
+		o.CancelGrace = 30 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}
+
+// Run relays until the client closes its end (nil), ctx ends (its error), or
+// the client's connection breaks. Nothing is sent to the remote before the
+// client's first message. On return the remote session has been ended, or the
+// attempt was given up in time, and nothing of the bridge runs any more.
+func Run(ctx context.Context, opts Options) error {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return err
+	}
+	server, err := connect(opts)
+	if err != nil {
+		return err
+	}
+	log := opts.Logger
+
+	// Answers must reach the client after reading from it has ended.
+	down := make(chan error, 1)
+	go func() { down <- toClient(context.WithoutCancel(ctx), opts.Client, server) }()
+
+	err = fromClient(ctx, opts.Client, server, log)
+	finish, cancel := context.WithTimeout(ctx, opts.FinishTimeout)
+	defer cancel()
+	if !errors.Is(err, io.EOF) {
+		cancel() // the client is gone or we are told to stop: no time for calls
+	}
+	go server.Drain(finish)
+	select {
+	case downErr := <-down:
+		if downErr != nil {
+			log.Warn("writing to the client failed", "reason", downErr)
+		}
+	case <-time.After(opts.FinishTimeout + opts.EndTimeout):
+		log.Warn("the client does not take its answers")
+	}
+	if closeErr := server.Close(); closeErr != nil {
+		log.Debug("ending the session failed", "reason", closeErr)
+	}
+	if closeErr := opts.Client.Close(); closeErr != nil {
+		log.Debug("closing the client's connection failed", "reason", closeErr)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// fromClient passes the client's messages on until its end.
+func fromClient(ctx context.Context, client, server wire.Conn, log *slog.Logger) error {
+	for {
+		f, err := client.Read(ctx)
+		var bad *wire.FrameError
+		switch {
+		case errors.As(err, &bad):
+			log.Warn("a message from the client was refused", "reason", bad.Reason)
+			if !bad.Request {
+				continue
+			}
+			if err := client.Write(ctx, bad.Answer()); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		err = server.Write(ctx, f)
+		f.Release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// toClient passes the server's messages on until its end.
+func toClient(ctx context.Context, client, server wire.Conn) error {
+	for {
+		f, err := server.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = client.Write(ctx, f)
+		f.Release()
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+)
+
+// remote is the connection to the MCP server: Streamable HTTP, or HTTP+SSE once
+// that turned out to be what the server speaks. It implements wire.Remote.
+type remote struct {
+	transport string
+	options   wire.ClientOptions
+	legacy    atomic.Bool // the client has sent initialize
+
+	mu   sync.Mutex
+	live wire.Remote // nil until the first message of an SSE remote
+}
+
+// connect returns the connection to the server. Nothing is sent yet.
+func connect(opts Options) (*wire.ClientConn, error) {
+	return wire.NewClientConn(wire.ClientConnOptions{
+		MaxInFlight: opts.MaxInFlight,
+		CancelGrace: opts.CancelGrace,
+		EndTimeout:  opts.EndTimeout,
+		Explain:     explainer{url: opts.URL, tokens: opts.Tokens}.answer,
+		Logger:      opts.Logger,
+	}, func(deliver wire.Deliver) (wire.Remote, error) { return newRemote(opts, deliver) })
+}
+
+func newRemote(opts Options, deliver wire.Deliver) (*remote, error) {
+	u, err := url.Parse(opts.URL)
+	if err != nil {
+		return nil, fmt.Errorf("reading the server's address: %w", err)
+	}
+	rt := opts.HTTP
+	if opts.Tokens != nil {
+		rt = &authTransport{base: rt, tokens: opts.Tokens, origin: origin(u)}
+	}
+	r := &remote{transport: opts.Transport, options: wire.ClientOptions{
+		URL:        opts.URL,
+		HTTP:       &http.Client{Transport: rt, CheckRedirect: wire.NoRedirect},
+		Header:     opts.Header,
+		Deliver:    deliver,
+		MaxMessage: opts.MaxMessage,
+		Logger:     opts.Logger,
+	}}
+	r.options.Annotate = r.annotate
+	if opts.Transport != TransportSSE {
+		if r.live, err = wire.NewStreamableClient(r.options); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *remote) current() wire.Remote {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.live
+}
+
+// Exchange implements wire.Remote.
+func (r *remote) Exchange(ctx context.Context, f wire.Frame) error {
+	live := r.current()
+	if live == nil {
+		if f.Method != "initialize" {
+			return fmt.Errorf("%w: the client sent %q before initialize", wire.ErrNotSent, f.Method)
+		}
+		return r.exchangeSSE(ctx, f)
+	}
+	err := live.Exchange(ctx, f)
+	if r.transport == TransportAuto && f.Method == "initialize" && refusesStreamable(err) {
+		// MCP basic/transports, Backwards Compatibility: a POST refused with
+		// 400, 404 or 405 may mean a server of the HTTP+SSE era.
+		if sseErr := r.exchangeSSE(ctx, f); sseErr == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// refusesStreamable reports an answer that says nothing but «not this way». An
+// answer with a JSON-RPC error comes from a server that understood.
+func refusesStreamable(err error) bool {
+	var status *wire.StatusError
+	if !errors.As(err, &status) || status.Answer.Kind == wire.Response {
+		return false
+	}
+	switch status.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return true
+	}
+	return false
+}
+
+func (r *remote) exchangeSSE(ctx context.Context, f wire.Frame) error {
+	sse, err := wire.ConnectSSE(ctx, r.options)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	old := r.live
+	r.live = sse
+	r.mu.Unlock()
+	if old != nil {
+		_ = old.End(ctx) // has no session: sends nothing
+	}
+	return sse.Exchange(ctx, f)
+}
+
+// Listen implements wire.Remote.
+func (r *remote) Listen(ctx context.Context) error {
+	if live := r.current(); live != nil {
+		return live.Listen(ctx)
+	}
+	return wire.ErrNoListen
+}
+
+// End implements wire.Remote.
+func (r *remote) End(ctx context.Context) error {
+	if live := r.current(); live != nil {
+		return live.End(ctx)
+	}
+	return nil
+}
