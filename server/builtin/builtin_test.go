@@ -224,6 +224,9 @@ func TestToolsAreDescribed(t *testing.T) {
 			tool.Annotations["idempotentHint"] != want || tool.Annotations["openWorldHint"] != false {
 			t.Errorf("%s: annotations %v", tool.Name, tool.Annotations)
 		}
+		if strings.Contains(fmt.Sprint(tool.OutputSchema), "null") {
+			t.Errorf("%s: something may be null: %v", tool.Name, tool.OutputSchema)
+		}
 		if tool.InputSchema["type"] != "object" || tool.OutputSchema["type"] != "object" || tool.OutputSchema["properties"] == nil {
 			t.Errorf("%s: schemas %v, %v", tool.Name, tool.InputSchema, tool.OutputSchema)
 		}

@@ -31,7 +31,7 @@ func (m *market) runBacktestTool() mcp.Tool {
 		mcp.WithInteger("duration_ms", mcp.Min(0), mcp.Max(float64(maxDuration.Milliseconds())), mcp.DefaultNumber(0),
 			mcp.Description("How long to take in milliseconds; 0 is as fast as the client reads")),
 		mcp.WithSchemaAdditionalProperties(false),
-		mcp.WithOutputSchema[backtest](),
+		output[backtest](),
 		readOnly("Run backtest"))
 }
 

@@ -62,7 +62,7 @@ func listSymbolsTool() mcp.Tool {
 		mcp.WithToolTitle("List symbols"),
 		mcp.WithDescription("Lists the symbols of the simulated market (sample data, invented companies)."),
 		mcp.WithSchemaAdditionalProperties(false),
-		mcp.WithOutputSchema[listings](),
+		output[listings](),
 		readOnly("List symbols"))
 }
 
@@ -80,7 +80,7 @@ func (m *market) getQuoteTool() mcp.Tool {
 		mcp.WithDescription("Current price of a symbol of the simulated market (sample data). It changes every second."),
 		m.symbolArgument(),
 		mcp.WithSchemaAdditionalProperties(false),
-		mcp.WithOutputSchema[quote](),
+		output[quote](),
 		readOnly("Get quote"))
 }
 
@@ -108,7 +108,7 @@ func (m *market) placeOrderTool() mcp.Tool {
 		mcp.WithString("side", mcp.Required(), mcp.Enum("buy", "sell"), mcp.Description("Buy or sell")),
 		mcp.WithInteger("quantity", mcp.Required(), mcp.Min(1), mcp.Max(maxQuantity), mcp.Description("Number of shares")),
 		mcp.WithSchemaAdditionalProperties(false),
-		mcp.WithOutputSchema[order](),
+		output[order](),
 		mcp.WithToolAnnotation(mcp.ToolAnnotation{
 			Title:           title,
 			ReadOnlyHint:    mcp.ToBoolPtr(false),

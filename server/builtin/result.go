@@ -1,6 +1,8 @@
 package builtin
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -29,4 +31,20 @@ func readOnly(title string) mcp.ToolOption {
 		IdempotentHint:  mcp.ToBoolPtr(true),
 		OpenWorldHint:   mcp.ToBoolPtr(false),
 	})
+}
+
+// output declares T as what a tool's structured content looks like. The schema
+// that mcp-go derives lets every slice be null; results here write [] instead,
+// and some clients don't read a list of types.
+func output[T any]() mcp.ToolOption {
+	return func(tool *mcp.Tool) {
+		mcp.WithOutputSchema[T]()(tool)
+		schema, err := json.Marshal(tool.OutputSchema)
+		if err != nil {
+			panic("builtin: schema of " + tool.Name + ": " + err.Error())
+		}
+		schema = bytes.ReplaceAll(schema, []byte(`"type":["null","array"]`), []byte(`"type":"array"`))
+		tool.OutputSchema = mcp.ToolOutputSchema{}
+		mcp.WithRawOutputSchema(schema)(tool)
+	}
 }

@@ -25,7 +25,7 @@ func (s *Server) registerWhoami() {
 		mcp.WithToolTitle("Who am I"),
 		mcp.WithDescription("Says which account, client application, scopes and roles the server sees for this call."),
 		mcp.WithSchemaAdditionalProperties(false),
-		mcp.WithOutputSchema[identity](),
+		output[identity](),
 		readOnly("Who am I"))
 	s.mcp.AddTool(tool, func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		return whoami(s.caller(ctx))
