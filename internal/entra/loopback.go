@@ -29,8 +29,8 @@ const (
 type callback struct {
 	redirectURI string
 	state       string
-	host        string // the authority's, to check iss
-	replies     chan *reply // taken once
+	host        string        // the authority's, to check iss
+	replies     chan *reply   // taken once
 	done        chan struct{} // closed when nobody waits any more
 	server      *http.Server
 	served      sync.WaitGroup

@@ -139,6 +139,8 @@ func (l *lockingCache) acquire(ctx context.Context) error {
 	if l.unlock != nil {
 		return nil
 	}
+	// The tokens have been issued by now: a cancellation must not lose them.
+	ctx = context.WithoutCancel(ctx)
 	limited, cancel := context.WithTimeout(ctx, silentLimit)
 	defer cancel()
 	unlock, err := l.client.lock(limited)

@@ -233,7 +233,7 @@ func (c *Client) explainLock(ctx context.Context, op string, err error) error {
 		return &Error{Op: op, Kind: KindCanceled, cause: ctx.Err()}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{Op: op, Kind: KindBusy, Hint: kindHints[KindBusy],
-			Description: fmt.Sprintf("the token store was locked for %s", silentLimit/time.Second*time.Second)}
+			Description: fmt.Sprintf("the token store was locked for %s", silentLimit)}
 	}
 	return &Error{Op: op, Kind: KindStore, cause: err}
 }
