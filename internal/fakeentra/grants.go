@@ -18,9 +18,9 @@ func (x *exchange) redeemDeviceCode(client *App) (any, *Error) {
 	case g == nil || g.client != client.ClientID:
 		return nil, errUserCode()
 	case g.declined:
-		return nil, failure("authorization_declined", 70017, "The user declined the authorization request.")
+		return nil, errDeclined()
 	case !x.now.Before(g.expires):
-		return nil, failure("expired_token", 70019, "Verification code expired. Have the user retry the sign-in.")
+		return nil, errCodeExpired()
 	case g.pending():
 		return nil, failure("authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")
 	}
@@ -127,4 +127,12 @@ func errStepUp(acrs []string) *Error {
 		"you must use multi-factor authentication to access the resource.")
 	e.SubError, e.Claims = "basic_action", acrsChallenge(acrs)
 	return e
+}
+
+func errDeclined() *Error {
+	return failure("authorization_declined", 70017, "The user declined the authorization request.")
+}
+
+func errCodeExpired() *Error {
+	return failure("expired_token", 70019, "Verification code expired. Have the user retry the sign-in.")
 }

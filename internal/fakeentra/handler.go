@@ -22,6 +22,7 @@ const (
 	EndpointAuthorize  Endpoint = "authorize"  // the sign-in page
 	EndpointToken      Endpoint = "token"
 	EndpointError      Endpoint = "error" // where error_uri points
+	EndpointHome       Endpoint = "home"
 )
 
 // exchange is one request on its way through the server.
@@ -74,6 +75,10 @@ func (s *Server) handler() http.Handler {
 	handle(EndpointKeys, document((*exchange).keysV1), "/{tenant}/discovery/keys")
 	handle(EndpointDeviceCode, document((*exchange).deviceCode), "/{tenant}/oauth2/v2.0/devicecode")
 	handle(EndpointToken, document((*exchange).token), "/{tenant}/oauth2/v2.0/token")
+	handle(EndpointAuthorize, (*exchange).authorize, "/{tenant}/oauth2/v2.0/authorize")
+	handle(EndpointDevicePage, (*exchange).devicePage, "/{tenant}/oauth2/deviceauth", "/devicelogin")
+	handle(EndpointError, (*exchange).explain, "/error")
+	handle(EndpointHome, (*exchange).home, "/{$}")
 	return mux
 }
 
@@ -136,13 +141,13 @@ func (x *exchange) headers() {
 	h.Set("Cache-Control", "no-store, no-cache")
 	h.Set("Pragma", "no-cache")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "strict-origin")
 	h.Set("x-ms-request-id", x.trace)
 	h.Set("client-request-id", x.correlation)
 }
 
-// readForm reads parameters: the query at pages, the body at the others, where
-// a secret in the query must not count.
+// readForm reads parameters. A secret in a query must not count, so back
+// channels read the body alone; the sign-in page keeps request and choice apart.
 func (x *exchange) readForm() *Error {
 	if err := x.r.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
@@ -153,9 +158,13 @@ func (x *exchange) readForm() *Error {
 		}
 		return failure("invalid_request", 9002313, "Invalid request. Request is malformed or invalid.")
 	}
-	x.form = x.r.Form
-	if x.entry.Endpoint == EndpointToken || x.entry.Endpoint == EndpointDeviceCode {
+	switch x.entry.Endpoint {
+	case EndpointToken, EndpointDeviceCode:
 		x.form = x.r.PostForm
+	case EndpointAuthorize:
+		x.form = x.r.URL.Query()
+	default:
+		x.form = x.r.Form
 	}
 	x.entry.ClientID = x.form.Get("client_id")
 	if x.entry.Endpoint == EndpointToken {
@@ -188,7 +197,14 @@ func (x *exchange) post() *Error {
 }
 
 // refuse sends an error: a page where a person looks, else JSON.
-func (x *exchange) refuse(e *Error) { x.writeError(e) }
+func (x *exchange) refuse(e *Error) {
+	switch x.entry.Endpoint {
+	case EndpointAuthorize, EndpointDevicePage, EndpointError, EndpointHome:
+		x.writeErrorPage(e)
+	default:
+		x.writeError(e)
+	}
+}
 
 func (x *exchange) writeJSON(status int, body []byte) {
 	x.write(status, "application/json; charset=utf-8", body)

@@ -17,6 +17,7 @@ type scopeRequest struct {
 	audience string   // the API as the client named it: an App ID URI or the GUID
 	names    []string // scopes of the API, without .default
 	dflt     bool     // .default was asked for
+	short    bool     // the scopes came without a resource and were taken for Graph's
 	more     bool     // scopes of a second resource were asked for too
 }
 
@@ -33,6 +34,9 @@ func (d *directory) parseScope(client *App, tenant, raw string) (scopeRequest, *
 			continue
 		}
 		audience, name := d.splitScope(scope)
+		if audience == "" {
+			audience, q.short = d.app(GraphClientID).IDURIs[0], true
+		}
 		api := d.resource(audience)
 		if api == nil {
 			return q, errUnknownResource(audience, tenant)
@@ -67,7 +71,7 @@ func (d *directory) parseScope(client *App, tenant, raw string) (scopeRequest, *
 
 // splitScope separates "api://x/Mcp.Access" into resource and name. App ID URIs
 // may themselves have a path and a trailing slash, so registered ones are tried
-// first, the longest before the others.
+// first, the longest before the others. An unqualified scope has no audience.
 func (d *directory) splitScope(scope string) (audience, name string) {
 	for _, a := range d.apps {
 		for _, uri := range a.IDURIs {
@@ -82,7 +86,7 @@ func (d *directory) splitScope(scope string) (audience, name string) {
 	if i := strings.LastIndexByte(scope, '/'); i >= 0 {
 		return scope[:i], scope[i+1:]
 	}
-	return d.app(GraphClientID).IDURIs[0], scope
+	return "", scope
 }
 
 // granted lists the scope names that a token for the person may carry, or says
@@ -133,7 +137,7 @@ func (q scopeRequest) interactiveNames() []string {
 func (q scopeRequest) response(granted []string) string {
 	out := make([]string, 0, len(granted)+1)
 	for _, name := range granted {
-		if slices.Contains(oidcScopes, name) || q.api.ClientID == GraphClientID && !q.dflt && q.audience == q.api.IDURIs[0] {
+		if slices.Contains(oidcScopes, name) || q.short {
 			out = append(out, name)
 		} else {
 			out = append(out, q.audience+"/"+name)

@@ -45,6 +45,12 @@ func (x *exchange) token() (any, *Error) {
 		return x.redeemDeviceCode(client)
 	case GrantRefreshToken:
 		return x.redeemRefreshToken(client)
+	case GrantAuthorizationCode:
+		return x.redeemAuthorizationCode(client)
+	case GrantOnBehalfOf:
+		return x.exchangeOnBehalfOf(client)
+	case GrantClientCredentials:
+		return x.grantClientCredentials(client)
 	default:
 		return nil, failure("unsupported_grant_type", 70003, "The app requested an unsupported grant type '%s'.", x.entry.Grant)
 	}
