@@ -73,6 +73,7 @@ const (
 	codeDeviceFlowTracked       = 530036 // a session that began with a device code is now forbidden
 	codeLoop                    = 50196  // the same request too often
 	codeUserConsent             = 65001
+	codeConsentDeclined         = 65004
 	codeAdminConsent            = 90094
 	codeAdminConsentPending     = 90095
 )
@@ -86,6 +87,8 @@ func classify(f flow, status int, e oauthError) Kind {
 		return KindOutage
 	case blocksDeviceCode(f, e.code()):
 		return KindDeviceCodeBlocked
+	case e.code() == codeConsentDeclined:
+		return KindDeclined
 	case e.Suberror == "consent_required", e.Error == "consent_required",
 		slices.Contains([]int{codeUserConsent, codeAdminConsent, codeAdminConsentPending}, e.code()):
 		return KindConsentRequired
