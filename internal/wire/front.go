@@ -1,0 +1,302 @@
+package wire
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// FrontOptions configure the server end of an HTTP transport.
+//
+// A front is an http.Handler that knows sessions and nothing of who may have
+// one: whoever mounts it authenticates requests before they get here and says
+// in Owner whose they are. Fields left zero take the default in their comment.
+type FrontOptions struct {
+	// Owner names the party behind a request, as an opaque key. A session
+	// belongs to the owner of the request that opened it; to any other owner it
+	// does not exist, on every verb. nil: all requests have one owner.
+	Owner func(*http.Request) string
+	// Serve runs one session, in a goroutine of its own. Required. ctx carries
+	// the values of the request that opened the session and ends with the
+	// session; the session is over when Serve returns.
+	Serve func(ctx context.Context, s *Session)
+
+	// MaxMessage is the size cap of one message, in bytes. DefaultMaxMessage.
+	MaxMessage int
+	// MaxSessions bounds all sessions (10,000), MaxSessionsPerOwner those of one
+	// owner (100; unbounded where Owner is nil). An owner at a bound loses the
+	// session that was idle longest; with none idle, opening is refused.
+	MaxSessions, MaxSessionsPerOwner int
+	// MaxPending bounds the unanswered requests of one session (8,192); above
+	// it requests are refused with 429.
+	MaxPending int
+	// IdleTTL ends a session that no client was connected to for so long (30 min).
+	IdleTTL time.Duration
+	// KeepAlive is the pause after which a comment is sent on a silent event
+	// stream (15 s). A POST without a message for so long becomes such a stream.
+	KeepAlive time.Duration
+	// WriteTimeout cuts a client that takes nothing for so long (30 s).
+	WriteTimeout time.Duration
+	// ReadTimeout cuts a client that sends nothing of its body for so long (30 s).
+	ReadTimeout time.Duration
+	// Queue is how many messages wait in each direction, per session inward and
+	// per stream outward, before the sender has to wait (256).
+	Queue int
+
+	// LogEvents, LogBytes and LogAge bound what one session keeps for clients
+	// that resume a stream: events sent, and events that could not be sent
+	// because the client is away (1,024 events, 4 MiB, 5 min). The newest event
+	// is kept whatever its size. Negative LogEvents: nothing is kept.
+	LogEvents, LogBytes int
+	LogAge              time.Duration
+
+	// AllowedOrigins lists the values of Origin that are let in ("*": any). A
+	// request with an Origin that is not listed is refused; one without is not
+	// from a browser. CheckOrigin, where set, decides instead.
+	AllowedOrigins []string
+	CheckOrigin    func(r *http.Request, origin string) bool
+	// LoopbackHost refuses requests whose Host is not a loopback name or
+	// address: for listeners on loopback, against DNS rebinding.
+	LoopbackHost bool
+
+	Logger *slog.Logger     // nil: discard
+	Now    func() time.Time // nil: time.Now
+}
+
+func orDefault[T int | time.Duration](v, def T) T {
+	if v <= 0 {
+		return def
+	}
+	return v
+}
+
+func (o FrontOptions) withDefaults() FrontOptions {
+	if o.Serve == nil {
+		panic("wire: FrontOptions.Serve is missing")
+	}
+	if o.Owner == nil {
+		o.Owner = func(*http.Request) string { return "" }
+		o.MaxSessionsPerOwner = orDefault(o.MaxSessions, 10_000)
+	}
+	o.MaxMessage = orDefault(o.MaxMessage, DefaultMaxMessage)
+	o.MaxSessions = orDefault(o.MaxSessions, 10_000)
+	o.MaxSessionsPerOwner = orDefault(o.MaxSessionsPerOwner, 100)
+	o.MaxPending = orDefault(o.MaxPending, 8192)
+	o.IdleTTL = orDefault(o.IdleTTL, 30*time.Minute)
+	o.KeepAlive = orDefault(o.KeepAlive, 15*time.Second)
+	o.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
+	o.ReadTimeout = orDefault(o.ReadTimeout, 30*time.Second)
+	o.Queue = orDefault(o.Queue, 256)
+	if o.LogEvents == 0 {
+		o.LogEvents = 1024
+	}
+	o.LogBytes = orDefault(o.LogBytes, 4<<20)
+	o.LogAge = orDefault(o.LogAge, 5*time.Minute)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// front is what both HTTP transports share: the sessions and their bounds.
+type front struct {
+	opts FrontOptions
+	// single: every message goes on the one stream that is the session
+	// (HTTP+SSE); otherwise each request has a stream of its own.
+	single bool
+
+	mu       sync.Mutex
+	sessions map[string]*Session
+	owners   map[string]map[*Session]struct{}
+	draining atomic.Bool // set under mu
+
+	running sync.WaitGroup // Serve calls and the sweeper
+	stop    chan struct{}  // ends the sweeper
+	closing sync.Once
+	pending atomic.Int64  // requests without an answer, of all sessions
+	drained chan struct{} // capacity 1: pending fell to zero
+}
+
+func newFront(o FrontOptions, single bool) *front {
+	f := &front{
+		opts:     o.withDefaults(),
+		single:   single,
+		sessions: map[string]*Session{},
+		owners:   map[string]map[*Session]struct{}{},
+		stop:     make(chan struct{}),
+		drained:  make(chan struct{}, 1),
+	}
+	f.running.Go(f.sweep)
+	return f
+}
+
+var (
+	errTooManySessions = errors.New("too many sessions are open; close one, or try again later")
+	errShuttingDown    = errors.New("the server is shutting down")
+)
+
+// open starts a session for the owner of r.
+func (f *front) open(r *http.Request) (*Session, error) {
+	owner := f.opts.Owner(r)
+	f.mu.Lock()
+	if f.draining.Load() {
+		f.mu.Unlock()
+		return nil, errShuttingDown
+	}
+	var evicted *Session
+	if mine := f.owners[owner]; len(mine) >= f.opts.MaxSessionsPerOwner || len(f.sessions) >= f.opts.MaxSessions {
+		// One owner's flood must not cost another owner's session.
+		if evicted = longestIdle(mine); evicted == nil {
+			f.mu.Unlock()
+			return nil, errTooManySessions
+		}
+		f.forgetLocked(evicted)
+	}
+	s := newSession(f, r, rand.Text(), owner)
+	f.sessions[s.id] = s
+	if f.owners[owner] == nil {
+		f.owners[owner] = map[*Session]struct{}{}
+	}
+	f.owners[owner][s] = struct{}{}
+	f.running.Go(func() {
+		defer s.end(ErrClosed, "the session ended before the request was answered")
+		f.opts.Serve(s.ctx, s)
+	})
+	f.mu.Unlock()
+	if evicted != nil {
+		f.opts.Logger.Info("ending the longest idle session of an owner at the session limit")
+		evicted.end(errEvicted, "the session was ended: too many sessions are open")
+	}
+	return s, nil
+}
+
+// longestIdle returns the session without a connected client and without an
+// unanswered request that was used least recently.
+func longestIdle(sessions map[*Session]struct{}) *Session {
+	var oldest *Session
+	var since time.Time
+	for s := range sessions {
+		if last, idle := s.idleSince(); idle && (oldest == nil || last.Before(since)) {
+			oldest, since = s, last
+		}
+	}
+	return oldest
+}
+
+// lookup returns the session if it exists and belongs to the owner of r.
+func (f *front) lookup(r *http.Request, id string) *Session {
+	f.mu.Lock()
+	s := f.sessions[id]
+	f.mu.Unlock()
+	if s == nil || s.owner != f.opts.Owner(r) {
+		return nil
+	}
+	s.touch()
+	return s
+}
+
+func (f *front) forget(s *Session) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forgetLocked(s)
+}
+
+func (f *front) forgetLocked(s *Session) {
+	if f.sessions[s.id] != s {
+		return
+	}
+	delete(f.sessions, s.id)
+	mine := f.owners[s.owner]
+	delete(mine, s)
+	if len(mine) == 0 {
+		delete(f.owners, s.owner)
+	}
+}
+
+func (f *front) all() []*Session {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := make([]*Session, 0, len(f.sessions))
+	for _, s := range f.sessions {
+		list = append(list, s)
+	}
+	return list
+}
+
+// sweep ends idle sessions and lets go of old events until the front closes.
+func (f *front) sweep() {
+	pause := min(f.opts.IdleTTL, f.opts.LogAge, cancelGrace) / 2
+	tick := time.NewTicker(max(pause, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-f.stop:
+			return
+		case <-tick.C:
+		}
+		now := f.opts.Now()
+		for _, s := range f.all() {
+			s.sweep(now)
+			if last, alone := s.aloneSince(); alone && now.Sub(last) >= f.opts.IdleTTL {
+				s.end(errIdle, "the session ended because no client was connected")
+			}
+		}
+	}
+}
+
+// answered counts requests that got their answer or never will.
+func (f *front) answered(n int) {
+	if f.pending.Add(int64(-n)) == 0 {
+		select {
+		case f.drained <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// settle is how long Close waits for goroutines once the sessions have ended.
+const settle = 10 * time.Second
+
+// close ends all sessions: see StreamableFront.Close.
+func (f *front) close(ctx context.Context) error {
+	f.mu.Lock()
+	f.draining.Store(true)
+	f.mu.Unlock()
+	for f.pending.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-f.drained:
+		case <-ctx.Done():
+		}
+	}
+	sessions := f.all()
+	for _, s := range sessions {
+		s.end(errShuttingDown, "the server is shutting down; the request was not finished")
+	}
+	f.closing.Do(func() { close(f.stop) })
+
+	gone := make(chan struct{})
+	go func() {
+		f.running.Wait()
+		for _, s := range sessions {
+			<-s.quiet
+		}
+		close(gone)
+	}()
+	limit := time.NewTimer(settle)
+	defer limit.Stop()
+	select {
+	case <-gone:
+		return nil
+	case <-limit.C:
+		return fmt.Errorf("closing sessions: some of %d did not end within %s", len(sessions), settle)
+	}
+}

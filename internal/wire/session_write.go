@@ -1,0 +1,220 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// errWait says that a message has to wait for room.
+var errWait = errors.New("no room")
+
+func (s *Session) write(ctx context.Context, f Frame, to ID) error {
+	for {
+		s.mu.Lock()
+		room, err := s.place(f, to)
+		refused := s.refused
+		s.mu.Unlock()
+		if !errors.Is(err, errWait) {
+			if err == nil && f.Kind == Response {
+				s.front.answered(1)
+			}
+			if refused {
+				s.end(errRefused, "initialize was refused")
+			}
+			return err
+		}
+		select {
+		case <-room:
+		case <-s.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// place puts f on the stream it belongs to. Where there is no room it returns
+// errWait and a channel that is closed when there may be.
+func (s *Session) place(f Frame, to ID) (<-chan struct{}, error) {
+	if s.cause != nil {
+		if errors.Is(s.cause, ErrClosed) {
+			return nil, ErrClosed
+		}
+		return nil, io.ErrClosedPipe
+	}
+	if f.Kind == Response {
+		return s.placeResponse(f)
+	}
+	if to != nil && !s.front.single {
+		if p := s.pending[to.Key()]; p != nil && !p.stream.lost {
+			return s.placeOn(p.stream, f)
+		}
+	}
+	return s.placeGeneral(f)
+}
+
+func (s *Session) placeResponse(f Frame) (<-chan struct{}, error) {
+	key := f.ID.Key()
+	p := s.pending[key]
+	if p == nil {
+		return nil, ErrNoRequest
+	}
+	// A stream of its own holds one response: it needs not wait, it may only be
+	// the one that makes the window a message longer.
+	if s.front.single && !p.stream.hasRoom(s.front.opts.Queue) {
+		return p.stream.roomChan(), errWait
+	}
+	delete(s.pending, key)
+	if p.opening {
+		s.protocol = LookupString(f.Raw, "result", "protocolVersion")
+		s.refused = f.Failed && !s.front.single
+	}
+	s.finish(p, f)
+	return nil, nil
+}
+
+// finish puts the answer to p, which is no longer pending, on its stream.
+func (s *Session) finish(p *pendingRequest, f Frame) {
+	st := p.stream
+	st.pending--
+	if st.lost {
+		s.front.opts.Logger.Debug("dropping a response: its client went away and can't resume")
+		s.retire(st)
+		return
+	}
+	s.append(st, f, st.pending == 0 && !st.standalone())
+}
+
+func (s *Session) placeOn(st *outStream, f Frame) (<-chan struct{}, error) {
+	// Without a client events go to the log, whose bounds hold.
+	if st.reader != nil && !st.hasRoom(s.front.opts.Queue) {
+		return st.roomChan(), errWait
+	}
+	s.append(st, f, false)
+	return nil, nil
+}
+
+// placeGeneral puts f, which belongs to no open request, on the standalone
+// stream or, as Session says, on a POST stream in its stead.
+func (s *Session) placeGeneral(f Frame) (<-chan struct{}, error) {
+	st := s.general
+	room := st.hasRoom(s.front.opts.Queue)
+	if post := s.substitute(); post != nil {
+		s.divert(post)
+		s.append(post, f, false)
+		return nil, nil
+	}
+	if !room {
+		return st.roomChan(), errWait
+	}
+	s.append(st, f, false)
+	return nil, nil
+}
+
+// substitute returns the POST stream that stands in for the standalone one,
+// nil where none has to or can.
+func (s *Session) substitute() *outStream {
+	if s.front.single || s.general.reader != nil {
+		return nil
+	}
+	if s.listened && s.general.hasRoom(s.front.opts.Queue) {
+		return nil
+	}
+	for e := s.posts.Front(); e != nil; e = e.Next() {
+		st, _ := e.Value.(*outStream)
+		if st.pending > 0 && st.hasRoom(s.front.opts.Queue) {
+			return st
+		}
+	}
+	return nil
+}
+
+// divert moves what waits on the standalone stream to a POST stream.
+func (s *Session) divert(post *outStream) {
+	for _, e := range s.takeUnsent(s.general) {
+		s.append(post, e.frame, false)
+		e.frame.Release()
+	}
+	s.general.wakeWriters()
+}
+
+// takeUnsent removes the events that wait on st and returns them with their
+// frames.
+func (s *Session) takeUnsent(st *outStream) []*logEvent {
+	n := st.waiting()
+	if n == 0 {
+		return nil
+	}
+	split := len(st.events) - n
+	unsent := append([]*logEvent(nil), st.events[split:]...)
+	for i, e := range unsent {
+		s.log.remove(e)
+		st.events[split+i] = nil
+	}
+	st.events = st.events[:split]
+	st.next = st.cursor
+	st.unsent = 0
+	return unsent
+}
+
+// append adds f to st and retains it.
+func (s *Session) append(st *outStream, f Frame, last bool) {
+	e := &logEvent{stream: st, seq: st.next, frame: f.Retain(), last: last}
+	st.next++
+	st.events = append(st.events, e)
+	st.unsent += len(f.Raw)
+	if st.reader == nil && !st.standalone() {
+		s.log.add(e, s.front.opts.Now())
+		s.trim()
+	}
+	st.wakeReader()
+}
+
+// trim brings the log back within its bounds.
+func (s *Session) trim() {
+	for e := s.log.excess(); e != nil; e = s.log.excess() {
+		s.evict(e)
+	}
+}
+
+// evict drops e and what is kept of its stream before it. Where e is a
+// response that was never sent, a short error takes its place: a client that
+// resumes must not wait for ever.
+func (s *Session) evict(e *logEvent) {
+	st := e.stream
+	if e.last && e.seq >= st.cursor && !e.stub {
+		s.log.remove(e)
+		st.unsent -= len(e.frame.Raw)
+		stub := NewError(e.frame.ID, CodeInternal, "the response was kept for resumption but had to make room for newer messages", nil)
+		e.frame.Release()
+		e.frame, e.stub = stub, true
+		st.unsent += len(stub.Raw)
+		s.log.add(e, s.front.opts.Now())
+		return
+	}
+	for len(st.events) > 0 && st.events[0].seq <= e.seq {
+		s.dropFirst(st)
+	}
+	if len(st.events) == 0 {
+		s.retire(st)
+	}
+}
+
+func (s *Session) dropFirst(st *outStream) {
+	e := st.events[0]
+	st.events[0] = nil
+	st.events = st.events[1:]
+	s.log.remove(e)
+	if e.seq >= st.cursor {
+		st.cursor = e.seq + 1
+		st.unsent -= len(e.frame.Raw)
+	}
+	e.frame.Release()
+}
+
+// retire forgets a POST stream that nothing can come on any more.
+func (s *Session) retire(st *outStream) {
+	if !st.standalone() && st.pending == 0 && st.reader == nil && (len(st.events) == 0 || st.lost) {
+		delete(s.streams, st.num)
+	}
+}
