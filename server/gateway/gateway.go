@@ -1,0 +1,120 @@
+// Package gateway connects the sessions of MCP clients with the MCP server that
+// stands behind: an upstream.
+//
+// Each session gets an upstream connection of its own. What passes between
+// them passes as the bytes it came in; the gateway reads along to route
+// notifications to the request they belong to and to leave evidence.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+)
+
+// CodeUpstream is the error code of the gateway's own answers for an upstream
+// that can't give any. It lies outside the ranges that JSON-RPC 2.0 §5.1 and MCP reserve.
+const CodeUpstream = -31010
+
+// Upstream is an MCP server behind the gateway.
+type Upstream interface {
+	// Open returns a connection for one session. ctx bounds the opening only.
+	// Values of the ctx that a message is written with may matter to the upstream.
+	Open(ctx context.Context) (wire.Conn, error)
+}
+
+// Record is what happened to one request of a client.
+type Record struct {
+	Session   string        // the session's id; not a credential by itself, but shortened in evidence
+	Method    string        // of the request
+	Target    string        // the tool, prompt or resource that it names
+	Arguments []byte        // raw arguments, valid during the call only
+	Failed    bool          // the answer is an error
+	ToolError bool          // the tool ran and reports an error (isError)
+	Duration  time.Duration // from the request's arrival to its answer
+	BytesIn   int           // size of the request
+	BytesOut  int           // size of the answer
+}
+
+// Options configure a Gateway.
+type Options struct {
+	// Upstream is required.
+	Upstream Upstream
+	// Record is told of every answered request before the client gets the
+	// answer; ctx has the values of the request. An error withholds the
+	// answer. It may be called concurrently. nil records nothing.
+	Record func(ctx context.Context, r Record) error
+	// OpenTimeout bounds opening the upstream. Default 30 s.
+	OpenTimeout time.Duration
+	Logger      *slog.Logger
+}
+
+// Gateway serves sessions. It is safe for concurrent use.
+type Gateway struct{ opts Options }
+
+// New returns a gateway before opts.Upstream.
+func New(opts Options) (*Gateway, error) {
+	if opts.Upstream == nil {
+		return nil, errors.New("gateway: Options.Upstream is missing")
+	}
+	if opts.OpenTimeout <= 0 {
+		opts.OpenTimeout = 30 * time.Second
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Gateway{opts: opts}, nil
+}
+
+// Serve relays one session until it ends; it is wire.FrontOptions.Serve.
+func (g *Gateway) Serve(ctx context.Context, client *wire.Session) {
+	log := g.opts.Logger.With("session", shorten(client.ID()))
+	open, cancel := context.WithTimeout(ctx, g.opts.OpenTimeout)
+	upstream, err := g.opts.Upstream.Open(open)
+	cancel()
+	if err != nil {
+		log.Error("the upstream could not be opened", "reason", err)
+		refuse(ctx, client, "The MCP server behind this gateway could not be started. Its operator finds the reason in the gateway's log.")
+		return
+	}
+	log.Debug("session opened")
+	r := &relay{gateway: g, client: client, upstream: upstream, log: log,
+		open: map[string]*request{}, progress: map[string]*request{}}
+	r.run(ctx)
+	if err := upstream.Close(); err != nil {
+		log.Debug("closing the upstream", "reason", err)
+	}
+	log.Debug("session closed")
+}
+
+// refuse answers the session's first request, so that the client learns why
+// there will be no session.
+func refuse(ctx context.Context, client *wire.Session, text string) {
+	for {
+		f, err := client.Read(ctx)
+		if err != nil {
+			return
+		}
+		id := f.Kind == wire.Request
+		if id {
+			_ = client.Write(ctx, wire.NewError(f.ID, CodeUpstream, text, nil))
+		}
+		f.Release()
+		if id {
+			return
+		}
+	}
+}
+
+// shorten keeps whole session ids out of logs: whoever has one and a token of
+// the same person could use it.
+func shorten(id string) string { return id[:min(8, len(id))] }
+
+// ended reports errors that are a connection's ordinary end.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, wire.ErrClosed) || errors.Is(err, context.Canceled)
+}
