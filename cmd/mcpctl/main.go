@@ -1,0 +1,18 @@
+// Command mcpctl connects desktop AI clients to MCP servers behind Microsoft
+// Entra ID, and protects such servers.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+
+	"github.com/mcpctl/mcpctl/cmd"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), cmd.StopSignals()...)
+	code := cmd.Main(ctx, os.Args[1:], cmd.SystemDeps())
+	stop()
+	os.Exit(code)
+}

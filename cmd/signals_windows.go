@@ -1,0 +1,10 @@
+package cmd
+
+import (
+	"os"
+	"syscall"
+)
+
+// StopSignals are the signals that end a command in order. Go reports closing
+// the console window, logging off and shutting down as SIGTERM.
+func StopSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }
