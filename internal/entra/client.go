@@ -41,7 +41,9 @@ type TokenCache interface {
 type Options struct {
 	Authority Authority
 	ClientID  string   // the public client's application id, a GUID
-	Scopes    []string // as accepted by [CheckScopes]
+	Scopes    []string // checked with [CheckScopes] again
+	// Resource is the MCP server's address; see [CheckScopes] for its part.
+	Resource string
 	// Account is the HomeAccountID whose tokens to use. If it is empty, the
 	// only account in the cache is used.
 	Account string
@@ -108,20 +110,17 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("creating a sign-in client: an authority is required")
 	case !IsGUID(o.ClientID):
 		return nil, fmt.Errorf("creating a sign-in client: client id %q is not a GUID", clip(o.ClientID))
-	case len(o.Scopes) == 0:
-		return nil, errors.New("creating a sign-in client: at least one scope is required, such as api://API-APP-ID/NAME (--scope)")
 	case o.Cache == nil:
 		return nil, errors.New("creating a sign-in client: a token cache is required")
 	}
-	for _, scope := range o.Scopes {
-		if scopeResource(scope) == "" {
-			return nil, fmt.Errorf("creating a sign-in client: scope %q names no resource", clip(scope))
-		}
+	scopes, err := checkScopesFor(o.Scopes, o.Resource)
+	if err != nil {
+		return nil, fmt.Errorf("creating a sign-in client: %w", err)
 	}
 	c := &Client{
 		authority: o.Authority,
 		clientID:  o.ClientID,
-		scopes:    append([]string(nil), o.Scopes...),
+		scopes:    scopes,
 		cache:     o.Cache,
 		http:      NewHTTPClient(o.Authority, o.Transport),
 		log:       o.Logger,
@@ -135,7 +134,6 @@ func New(o Options) (*Client, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	var err error
 	if c.reader, err = c.newMSAL(accessor{c.cache}, public.WithHTTPClient(offline{})); err != nil {
 		return nil, err
 	}

@@ -68,12 +68,16 @@ func (c *Client) SignInDeviceCode(ctx context.Context, show func(DeviceCode) err
 // outage, but can be asked again with the same code.
 func (c *Client) awaitDevice(ctx, opCtx context.Context, ex *exchange, pending public.DeviceCode, code DeviceCode) (SignIn, error) {
 	pause := retryPause
+	var outage *Error
 	for {
 		result, err := pending.AuthenticationResult(opCtx)
 		if err == nil {
 			return c.finishSignIn(result), nil
 		}
 		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !c.now().Before(code.ExpiresOn) {
+			if outage != nil && !ex.pending() {
+				return SignIn{}, outage
+			}
 			return SignIn{}, &Error{Op: opSignIn, Kind: KindExpired, Description: "the code expired before anyone entered it",
 				Hint: "Get a new one: mcpctl login URL"}
 		}
@@ -81,6 +85,7 @@ func (c *Client) awaitDevice(ctx, opCtx context.Context, ex *exchange, pending p
 		if !failure.Transient() {
 			return SignIn{}, failure
 		}
+		outage = failure
 		wait := max(pause, failure.RetryAfter)
 		if !c.now().Add(wait).Before(code.ExpiresOn) {
 			return SignIn{}, failure

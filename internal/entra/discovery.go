@@ -3,6 +3,7 @@ package entra
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,8 @@ type Discovery struct {
 	// Tenant is the tenant of the first usable authority, or "" if that one
 	// names no particular tenant.
 	Tenant string
-	// Scopes are what to ask for: the challenge's, else the metadata's.
+	// Scopes are what the server asks for: the challenge's scopes, else the
+	// metadata's. They are unchecked; [Discovery.RequestScopes] checks them.
 	Scopes []string
 	// ClientID is the public client that the server recommends in the
 	// extension field mcpctl_client_id, or "".
@@ -60,6 +62,16 @@ func (d Discovery) Authority(tenant, devCA string) (Authority, error) {
 		return Authority{}, fmt.Errorf("%s accepts sign-ins of several tenants: name yours with --tenant: %w", d.URL, ErrTemplatedTenant)
 	}
 	return ParseAuthority("https://"+u.Host+"/"+url.PathEscape(tenant), devCA)
+}
+
+// RequestScopes returns the scopes to sign in with, checked with
+// [CheckScopes]: those of override if there are any, else the server's.
+func (d Discovery) RequestScopes(override []string) ([]string, error) {
+	scopes := d.Scopes
+	if len(override) > 0 {
+		scopes = override
+	}
+	return checkScopesFor(scopes, d.URL)
 }
 
 // initializeBody asks for a session as an MCP client would. Nothing is lost if
@@ -91,10 +103,15 @@ func Discover(ctx context.Context, client Doer, rawURL string) (Discovery, error
 	d.AuthRequired = true
 	m, from, err := findMetadata(ctx, client, resource, answered.challenge.Params["resource_metadata"])
 	if err != nil {
-		if !answered.challenged {
+		switch {
+		case errors.Is(err, ErrUntrustedMetadata) || answered.challenged:
+			return d, err
+		case answered.jsonrpc:
+			d.AuthRequired = false // it understood, and disliked something else
+			return d, nil
+		default:
 			return d, fmt.Errorf("%s is not an MCP endpoint: it answered HTTP %d", rawURL, answered.status)
 		}
-		return d, err
 	}
 	d.MetadataURL, d.Resource, d.AuthorizationServers = from, m.Resource, m.AuthorizationServers
 	d.Scopes = m.ScopesSupported
@@ -135,6 +152,7 @@ func pickAuthority(issuers []string) (authority, tenant string) {
 type probed struct {
 	open       bool // it let us in
 	challenged bool // it answered 401
+	jsonrpc    bool // it answered with a JSON-RPC message, whatever the status
 	status     int
 	challenge  Challenge
 }
@@ -194,6 +212,10 @@ func probeWith(client Doer, req *http.Request) (p probed, session string, err er
 		mt := mediaType(resp.Header)
 		// A web page with status 200 is no MCP server's answer.
 		p.open = mt == "text/event-stream" || (req.Method == http.MethodPost && mt == "application/json")
+	case mediaType(resp.Header) == "application/json":
+		var message struct{ JSONRPC string }
+		body, err := readAtMost(resp.Body, maxMetadata)
+		p.jsonrpc = err == nil && json.Unmarshal(body, &message) == nil && message.JSONRPC == "2.0"
 	}
 	return p, resp.Header.Get("Mcp-Session-Id"), nil
 }

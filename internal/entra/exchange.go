@@ -100,6 +100,13 @@ func (ex *exchange) snapshot() (*answer, error, error) {
 	return ex.answer, ex.failure, ex.cacheErr
 }
 
+// pending reports whether the last answer was that nobody has typed the code.
+func (ex *exchange) pending() bool {
+	ex.mu.Lock()
+	defer ex.mu.Unlock()
+	return ex.answer != nil && (ex.answer.oauth.Error == "authorization_pending" || ex.answer.oauth.Error == "slow_down")
+}
+
 func newAnswer(resp *http.Response, body []byte) *answer {
 	a := &answer{status: resp.StatusCode, retryAfter: retryAfter(resp.Header, time.Now()), json: json.Valid(body)}
 	if location, err := resp.Location(); err == nil {

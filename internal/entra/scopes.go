@@ -53,6 +53,23 @@ func CheckScopes(scopes []string, remote *url.URL) ([]string, error) {
 	return kept, nil
 }
 
+// checkScopesFor is [CheckScopes] for a remote given as text, and needs at
+// least one scope to remain.
+func checkScopesFor(scopes []string, resource string) ([]string, error) {
+	var remote *url.URL
+	if resource != "" {
+		var err error
+		if remote, err = parseResource(resource); err != nil {
+			return nil, err
+		}
+	}
+	kept, err := CheckScopes(scopes, remote)
+	if err == nil && len(kept) == 0 {
+		err = errors.New("at least one scope is required, such as api://API-APP-ID/NAME (--scope)")
+	}
+	return kept, err
+}
+
 // scopeToken is RFC 6749 section 3.3's scope-token.
 var scopeToken = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]+$`)
 

@@ -24,7 +24,9 @@ func TestNewRefuses(t *testing.T) {
 		{"no client id", func(o *Options) { o.ClientID = "" }, "client id"},
 		{"a client id that is no GUID", func(o *Options) { o.ClientID = "mcpctl" }, "GUID"},
 		{"no scope", func(o *Options) { o.Scopes = nil }, "--scope"},
-		{"an OpenID scope", func(o *Options) { o.Scopes = []string{"openid"} }, "names no resource"},
+		{"only an OpenID scope", func(o *Options) { o.Scopes = []string{"openid"} }, "--scope"},
+		{"Graph's scope", func(o *Options) { o.Scopes = []string{"https://graph.microsoft.com/.default"} }, "Microsoft Graph"},
+		{"a resource that is no address", func(o *Options) { o.Resource = "mcp" }, "not an address"},
 		{"no cache", func(o *Options) { o.Cache = nil }, "cache"},
 	}
 	for _, tt := range tests {
