@@ -38,7 +38,7 @@ func good() map[string]string {
 		"tokencache/cache.go":     "// Package tokencache keeps.\npackage tokencache\n\nimport _ \"github.com/zalando/go-keyring\"\n",
 		"internal/entra/entra.go": "// Package entra signs in.\npackage entra\n\nimport _ \"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public\"\n",
 		"internal/fakeentra/f.go": "// Package fakeentra plays Entra.\npackage fakeentra\n",
-		"internal/wire/wire.go":   "// Package wire carries frames.\npackage wire\n\nfunc frame(progressToken []byte) {}\n",
+		"internal/wire/wire.go":   "// Package wire carries frames.\npackage wire\n\nfunc frame(progressToken, token []byte) {}\n",
 		".ci/npm/package.json":    `{"dependencies": {"a": "1.0.0"}}`,
 		".ci/npm/package-lock.json": `{"packages": {"": {}, "node_modules/a": {"integrity": "sha512-x"}, ` +
 			`"node_modules/b": {"resolved": "../b", "link": true}}}`,
@@ -176,7 +176,12 @@ var breaches = []breach{
 	{
 		"internal/wire knows no product word", "a parameter", "internal/wire/bad.go",
 		"package wire\n\nfunc dial(accessToken string) {}\n",
-		[]string{"internal/wire/bad.go:3 declares accessToken", "no tokens"},
+		[]string{"internal/wire/bad.go:3 declares accessToken", "no access tokens"},
+	},
+	{
+		"internal/wire knows no product word", "a plural", "internal/wire/bad.go",
+		"package wire\n\nvar oldRefreshTokens []string\n",
+		[]string{"declares oldRefreshTokens"},
 	},
 	{
 		"internal/wire knows no product word", "a field", "internal/wire/http/bad.go",

@@ -16,8 +16,12 @@ const maxLines = 600
 // stdoutDirs hold programs, whose stdout is theirs to use.
 var stdoutDirs = []string{"cmd", "bench", "examples"}
 
-// productWords are what the relay core must not know about, as parts of the names that it declares.
-var productWords = []string{"token", "tokens", "tenant", "tenants", "entra", "msal", "oauth", "oidc", "jwt", "bearer", "keyring"}
+// productWords are what the relay core must not know about, as parts of the names that it declares. A token alone isn't among
+// them: JSON has tokens, and MCP messages have progress tokens.
+var productWords = []string{
+	"tenant", "entra", "msal", "oauth", "oidc", "jwt", "bearer", "keyring", "credential",
+	"access token", "refresh token", "auth token", "token source", "token provider", "token cache",
+}
 
 func sourceRules() []Rule {
 	return []Rule{
@@ -106,11 +110,10 @@ func checkWireWords(t *Tree) []string {
 			continue
 		}
 		for _, id := range declared(file.ast) {
-			words := splitName(id.Name)
-			for i, word := range words {
-				// MCP itself has progress tokens, and they are part of a message.
-				if slices.Contains(productWords, word) && (word != "token" || i == 0 || words[i-1] != "progress") {
-					f.add("%s declares %s: the relay core knows frames and connections, no %ss; say what it is there, or move it to the package that knows", t.pos(id), id.Name, strings.TrimSuffix(word, "s"))
+			name := " " + strings.Join(splitName(id.Name), " ")
+			for _, word := range productWords {
+				if strings.Contains(name+" ", " "+word+" ") || strings.Contains(name+" ", " "+word+"s ") {
+					f.add("%s declares %s: the relay core knows frames and connections, no %ss; say what it is there, or move it to the package that knows", t.pos(id), id.Name, word)
 					break
 				}
 			}
