@@ -43,8 +43,8 @@ type Cache struct {
 	key *key // of the file last read, or the one that a login made
 	// seen is the file as this Cache last read or wrote it; nil is no file.
 	seen []byte
-	// unsaved is what could not be written. It stands in for the file until a
-	// write succeeds or the file is no longer what it was.
+	// unsaved is the file, sealed, that could not be written. It stands in for
+	// the one on disk until a write succeeds or that one is another.
 	unsaved []byte
 	// backend keeps key; only a login sets it.
 	backend Backend
@@ -104,7 +104,11 @@ func (c *Cache) Replace(ctx context.Context, u cache.Unmarshaler, _ cache.Replac
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.unsaved != nil && c.keepsUnsaved() {
-		return u.Unmarshal(c.unsaved)
+		blob, err := unseal(c.key, c.unsaved)
+		if err != nil {
+			return unreadable(c.files.path(tokensName), err)
+		}
+		return u.Unmarshal(blob)
 	}
 	c.unsaved = nil
 	blob, err := c.load(ctx)
@@ -260,7 +264,7 @@ func (c *Cache) String() string { return "token store " + c.files.dir }
 // GoString implements [fmt.GoStringer].
 func (c *Cache) GoString() string { return c.String() }
 
-// Format implements [fmt.Formatter]: %+v would print tokens held in memory.
+// Format implements [fmt.Formatter].
 func (c *Cache) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, c.String()) }
 
 // LogValue implements [slog.LogValuer].

@@ -45,7 +45,11 @@ func (c *Cache) establish(ctx context.Context, mode Mode) error {
 	}
 	c.key = k
 	if c.seen != nil {
-		if err := c.write(blob); err != nil {
+		raw, err := seal(k, blob)
+		if err == nil {
+			err = c.write(raw)
+		}
+		if err != nil {
 			return fmt.Errorf("sealing the token store with its new key: %w", err)
 		}
 	}

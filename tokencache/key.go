@@ -45,35 +45,39 @@ func (id *keyID) UnmarshalText(text []byte) error {
 func (id keyID) account() string { return "token-key-" + id.String() }
 
 // key seals and opens the store. It prints as "[redacted]" with every verb and
-// in every log, and is passed by pointer so that printing a struct around it
-// shows an address at most.
+// in every log. The secret is behind a function because package fmt looks into
+// unexported fields without asking their methods: of a function it prints the
+// address.
 type key struct {
 	id     keyID
-	secret [keySize]byte
+	secret func() [keySize]byte
 }
 
 func newKey() *key {
-	k := new(key)
+	var id keyID
+	var secret [keySize]byte
 	// crypto/rand.Read never fails since Go 1.24; it ends the process instead.
-	_, _ = rand.Read(k.id[:])
-	_, _ = rand.Read(k.secret[:])
-	return k
+	_, _ = rand.Read(id[:])
+	_, _ = rand.Read(secret[:])
+	return &key{id: id, secret: func() [keySize]byte { return secret }}
 }
 
 // reveal returns the text that key stores keep: 43 characters, far below the
 // 2,560 bytes of Windows and the 3,000 of macOS.
-func (k *key) reveal() string { return base64.RawStdEncoding.EncodeToString(k.secret[:]) }
+func (k *key) reveal() string {
+	secret := k.secret()
+	return base64.RawStdEncoding.EncodeToString(secret[:])
+}
 
 // parseKey reads what reveal wrote.
 func parseKey(id keyID, text string) (*key, error) {
 	// The error of DecodeString would name a byte of the secret's text.
-	secret, err := base64.RawStdEncoding.Strict().DecodeString(text)
-	if err != nil || len(secret) != keySize {
+	decoded, err := base64.RawStdEncoding.Strict().DecodeString(text)
+	if err != nil || len(decoded) != keySize {
 		return nil, errBadKey
 	}
-	k := &key{id: id}
-	copy(k.secret[:], secret)
-	return k, nil
+	secret := [keySize]byte(decoded)
+	return &key{id: id, secret: func() [keySize]byte { return secret }}, nil
 }
 
 // String implements [fmt.Stringer].

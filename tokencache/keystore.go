@@ -104,7 +104,7 @@ func (s keyStores) store(ctx context.Context, b Backend, k *key) error {
 	if err != nil {
 		return fmt.Errorf("reading back the key: %w", err)
 	}
-	if got.secret != k.secret {
+	if got.secret() != k.secret() {
 		return errors.New("reading back the key: another key came back")
 	}
 	return nil

@@ -24,25 +24,25 @@ func (c *Cache) save(m cache.Marshaler) error {
 		// Logged out, or never signed in. Keeping the blob would undo that.
 		return fmt.Errorf("%w: there is no store; run `mcpctl login`", errNotStored)
 	}
+	raw, err := seal(c.key, blob)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotStored, err)
+	}
 	for _, pause := range writePauses {
-		if err = c.write(blob); err == nil {
+		if err = c.write(raw); err == nil {
 			return nil
 		}
 		time.Sleep(pause)
 	}
-	if err = c.write(blob); err != nil {
-		c.unsaved = blob
+	if err = c.write(raw); err != nil {
+		c.unsaved = raw
 		return fmt.Errorf("%w: %w", errNotStored, err)
 	}
 	return nil
 }
 
-// write seals blob and puts it in the file's place.
-func (c *Cache) write(blob []byte) error {
-	raw, err := seal(c.key, blob)
-	if err != nil {
-		return err
-	}
+// write puts raw, sealed with c.key, in the file's place.
+func (c *Cache) write(raw []byte) error {
 	if c.lock.held.Load() {
 		if err := c.files.sweep(); err != nil {
 			c.logger.Debug("removing remains of earlier writes", "err", err)
@@ -74,7 +74,7 @@ func (c *Cache) keepsUnsaved() bool {
 	if raw, err := c.readTokens(); err != nil || !c.unchanged(raw) {
 		return err != nil
 	}
-	// On success the blob is in the file, and the caller reads it from there.
+	// On success the caller reads it from the file.
 	return c.write(c.unsaved) != nil
 }
 

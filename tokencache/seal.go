@@ -95,7 +95,8 @@ func unseal(k *key, raw []byte) ([]byte, error) {
 
 // aead prepends the nonce to what it seals.
 func (k *key) aead() (cipher.AEAD, error) {
-	block, err := aes.NewCipher(k.secret[:])
+	secret := k.secret()
+	block, err := aes.NewCipher(secret[:])
 	if err != nil {
 		return nil, fmt.Errorf("preparing cipher: %w", err)
 	}
