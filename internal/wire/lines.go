@@ -68,6 +68,7 @@ type Stream struct {
 
 	closing   chan struct{} // Close has begun
 	closed    chan struct{} // Close is through: the reader may go
+	beginOnce sync.Once
 	closeOnce sync.Once
 	closeErr  error
 	writeOnce sync.Once
@@ -143,8 +144,6 @@ func (s *Stream) readLoop() {
 		case s.in <- inbound{f, err}:
 		case <-s.closing:
 			f.Release()
-			// A peer that can't write won't read either, and what is queued
-			// for it would never leave: let it write until Close is through.
 			s.readErr = lines.discard(s.closed)
 			return
 		}
@@ -164,7 +163,7 @@ func (s *Stream) Write(ctx context.Context, f Frame) error {
 // did not reach the peer.
 func (s *Stream) Close() error {
 	s.closeOnce.Do(func() {
-		close(s.closing)
+		s.beginClose()
 		s.closeErr = s.closeWrite(s.opts.CloseTimeout)
 		close(s.closed)
 		if interruptRead(s.r) {
@@ -174,6 +173,11 @@ func (s *Stream) Close() error {
 	})
 	return s.closeErr
 }
+
+// beginClose ends Read and lets what the peer still sends fall to the ground: a
+// peer that can't write won't read either, and what is queued for it would
+// never leave.
+func (s *Stream) beginClose() { s.beginOnce.Do(func() { close(s.closing) }) }
 
 // closeWrite waits until the queue has reached the peer, for timeout at most,
 // and closes the writer. Reading goes on.

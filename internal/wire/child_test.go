@@ -1,0 +1,389 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// roleVariable makes this test binary play a child instead of running tests.
+const roleVariable = "WIRE_TEST_CHILD"
+
+// startRole starts this binary as a child in the given role.
+func startRole(t *testing.T, role string, o ChildOptions) *Child {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Command = append([]string{self}, o.Command...)
+	// A binary built with -race would sleep a second before it exits.
+	o.Env = append(o.Env, roleVariable+"="+role, "GORACE=atexit_sleep_ms=0")
+	c, err := StartChild(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// playChild is the child's main. It never returns.
+func playChild(role string) {
+	switch role {
+	case "echo":
+		_, _ = io.Copy(os.Stdout, os.Stdin)
+	case "deaf": // outlives the end of its input, goes on SIGTERM
+		fmt.Println(`{"jsonrpc":"2.0","method":"ready"}`)
+		time.Sleep(time.Hour)
+	case "stubborn": // outlives SIGTERM too
+		signal.Ignore(syscall.SIGTERM)
+		fmt.Println(`{"jsonrpc":"2.0","method":"ready"}`)
+		time.Sleep(time.Hour)
+	case "parent": // leaves a grandchild that holds all pipes, and exits
+		startGrandchild()
+	case "waiting-parent": // waits for a grandchild that ignores everything
+		startGrandchild()
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		time.Sleep(time.Hour)
+	case "noisy": // more to standard error than any pipe holds, then an echo
+		line := strings.Repeat("x", 999) + "\n"
+		for range 20_000 {
+			_, _ = io.WriteString(os.Stderr, line)
+		}
+		_, _ = io.WriteString(os.Stderr, strings.Repeat("y", 1<<20)+"\nlast line\n")
+		_, _ = io.Copy(os.Stdout, os.Stdin)
+	case "mortal": // dies of the first message, having said why
+		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+		fmt.Println(`{"jsonrpc":"2.0","method":"goodbye"}`)
+		fmt.Fprintln(os.Stderr, "Error: cannot find module 'x'")
+		os.Exit(7)
+	case "prolific": // a burst that fills the pipe, then death
+		for i := range 500 {
+			fmt.Printf(`{"jsonrpc":"2.0","method":"n","params":{"i":%d,"pad":"%s"}}`+"\n", i, strings.Repeat("p", 500))
+		}
+		os.Exit(3)
+	case "endless": // one line of 200 MB, its id last
+		out := bufio.NewWriterSize(os.Stdout, 1<<20)
+		_, _ = out.WriteString(`{"result":"`)
+		block := bytes.Repeat([]byte("z"), 1<<20)
+		for range 200 {
+			_, _ = out.Write(block)
+		}
+		_, _ = out.WriteString("\",\"jsonrpc\":\"2.0\",\"id\":42}\n")
+		_ = out.Flush()
+		_, _ = io.Copy(os.Stdout, os.Stdin)
+	case "mute": // closes its output but lives on
+		_ = os.Stdout.Close()
+		time.Sleep(time.Hour)
+	case "chatty": // writes for ever, never reads
+		for {
+			fmt.Println(`{"jsonrpc":"2.0","method":"tick"}`)
+		}
+	case "environment":
+		env, _ := os.Getwd()
+		fmt.Println(string(NewResult(ID("1"), append(os.Environ(), env)).Raw))
+	default:
+		fmt.Fprintln(os.Stderr, "unknown role", role)
+		os.Exit(2)
+	}
+	os.Exit(0)
+}
+
+func startGrandchild() {
+	self, _ := os.Executable()
+	cmd := exec.Command(self)
+	cmd.Env = []string{roleVariable + "=stubborn"}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	fmt.Printf(`{"jsonrpc":"2.0","method":"pid","params":%d}`+"\n", cmd.Process.Pid)
+}
+
+func receive(t *testing.T, c Conn) Frame {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	f, err := c.Read(ctx)
+	if err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+	return f
+}
+
+func send(t *testing.T, c Conn, raw string) {
+	t.Helper()
+	if err := c.Write(t.Context(), MustParse(raw)); err != nil {
+		t.Fatalf("Write: %v", err)
+	}
+}
+
+func TestChildEchoesAndEndsWithItsInput(t *testing.T) {
+	c := startRole(t, "echo", ChildOptions{StopGrace: time.Minute})
+	for i := range 100 {
+		raw := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"ping"}`, i)
+		send(t, c, raw)
+		f := receive(t, c)
+		if string(f.Raw) != raw {
+			t.Fatalf("got %s, want %s", f.Raw, raw)
+		}
+		f.Release()
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if c.exitErr == nil || c.exitErr.Code != 0 {
+		t.Errorf("the child ended with %v, want its own exit", c.exitErr)
+	}
+	if _, err := c.Read(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("Read after Close: %v, want ErrClosed", err)
+	}
+	if err := c.Write(t.Context(), MustParse(`{"jsonrpc":"2.0","method":"x"}`)); !errors.Is(err, ErrClosed) {
+		t.Errorf("Write after Close: %v, want ErrClosed", err)
+	}
+}
+
+func TestChildStopLadder(t *testing.T) {
+	const short = 50 * time.Millisecond
+	tests := []struct {
+		role       string
+		stop, kill time.Duration
+		signal     syscall.Signal
+	}{
+		{"deaf", short, time.Minute, syscall.SIGTERM},
+		{"stubborn", short, short, syscall.SIGKILL},
+	}
+	for _, tt := range tests {
+		t.Run(tt.role, func(t *testing.T) {
+			c := startRole(t, tt.role, ChildOptions{StopGrace: tt.stop, KillGrace: tt.kill})
+			receive(t, c).Release()
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if runtime.GOOS == "windows" {
+				return // no signals to tell apart; that Close returned is the point
+			}
+			if want := "signal: " + tt.signal.String(); c.exitErr == nil || c.exitErr.Status != want || c.exitErr.Code != -1 {
+				t.Errorf("the child ended with %+v, want %s", c.exitErr, want)
+			}
+		})
+	}
+}
+
+func TestChildLeavesNoGrandchild(t *testing.T) {
+	for _, role := range []string{"parent", "waiting-parent"} {
+		t.Run(role, func(t *testing.T) {
+			c := startRole(t, role, ChildOptions{StopGrace: 50 * time.Millisecond, KillGrace: 50 * time.Millisecond})
+			var pid int
+			for pid == 0 { // the grandchild greets too
+				f := receive(t, c)
+				if f.Method == "pid" {
+					pid, _ = strconv.Atoi(string(Lookup(f.Raw, "params")))
+				}
+				f.Release()
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for processRuns(pid) {
+				time.Sleep(time.Millisecond) // a killed process takes a moment; the test's own timeout bounds this
+			}
+		})
+	}
+}
+
+func TestChildThatExitsWhileGrandchildHoldsItsOutput(t *testing.T) {
+	c := startRole(t, "parent", ChildOptions{StopGrace: 50 * time.Millisecond, KillGrace: 50 * time.Millisecond})
+	for {
+		f, err := c.Read(t.Context())
+		if err == nil {
+			f.Release()
+			continue
+		}
+		if !errors.Is(err, io.EOF) {
+			t.Fatalf("Read: %v, want an exit", err)
+		}
+		break
+	}
+}
+
+func TestChildStderrNeverBlocks(t *testing.T) {
+	var mu sync.Mutex
+	var lines []string
+	unblock := make(chan struct{})
+	c := startRole(t, "noisy", ChildOptions{Stderr: func(line string) {
+		<-unblock // a handler that does not take anything while the child talks
+		mu.Lock()
+		defer mu.Unlock()
+		lines = append(lines, line)
+	}})
+	send(t, c, `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+	receive(t, c).Release()
+	close(unblock)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(lines) < 2 || len(lines) > stderrBacklog+2 {
+		t.Errorf("the handler got %d lines, want some and no more than %d", len(lines), stderrBacklog+2)
+	}
+	for _, line := range lines {
+		if len(line) > maxStderrLine+len("…") {
+			t.Errorf("a line of %d bytes, want at most %d", len(line), maxStderrLine)
+		}
+	}
+	tail := c.stderr.tail()
+	if len(tail) != tailLines || tail[tailLines-1] != "last line" {
+		t.Errorf("last lines %q", tail)
+	}
+}
+
+func TestChildStderrLinesInOrder(t *testing.T) {
+	got := make(chan string, 10)
+	c := startRole(t, "mortal", ChildOptions{Stderr: func(line string) { got <- line }})
+	send(t, c, `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+	if line := <-got; line != "Error: cannot find module 'x'" {
+		t.Errorf("got %q", line)
+	}
+}
+
+func TestChildDiesMidCall(t *testing.T) {
+	c := startRole(t, "mortal", ChildOptions{})
+	send(t, c, `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+	if f := receive(t, c); f.Method != "goodbye" {
+		t.Errorf("got %s, want the message written before the end", f.Raw)
+	}
+	_, err := c.Read(t.Context())
+	exit, ok := errors.AsType[*ExitError](err)
+	if !ok || !errors.Is(err, io.EOF) {
+		t.Fatalf("Read: %v, want an ExitError that is io.EOF", err)
+	}
+	if exit.Code != 7 || !strings.Contains(err.Error(), "exit status 7") || !strings.Contains(err.Error(), "cannot find module") {
+		t.Errorf("%q (code %d) should name exit code 7 and the last line", err, exit.Code)
+	}
+	if err := c.Write(t.Context(), MustParse(`{"jsonrpc":"2.0","method":"x"}`)); !errors.Is(err, io.EOF) {
+		t.Errorf("Write to a dead child: %v, want its exit", err)
+	}
+}
+
+func TestChildsLastMessagesAreReadHoweverLate(t *testing.T) {
+	c := startRole(t, "prolific", ChildOptions{})
+	receive(t, c).Release()
+	time.Sleep(drainGrace + drainGrace/2) // a reader slower than the grace for output
+	n := 1
+	for {
+		f, err := c.Read(t.Context())
+		if err != nil {
+			if exit, ok := errors.AsType[*ExitError](err); !ok || exit.Code != 3 {
+				t.Errorf("Read: %v, want exit 3", err)
+			}
+			break
+		}
+		if got := string(Lookup(f.Raw, "params", "i")); got != strconv.Itoa(n) {
+			t.Fatalf("message %s where %d should come", got, n)
+		}
+		f.Release()
+		n++
+	}
+	if n != 500 {
+		t.Errorf("read %d messages, want 500", n)
+	}
+}
+
+func TestChildWritesAnEndlessLine(t *testing.T) {
+	c := startRole(t, "endless", ChildOptions{MaxMessage: 1 << 20})
+	_, err := c.Read(t.Context())
+	bad, ok := errors.AsType[*FrameError](err)
+	if !ok || string(bad.ID) != "42" || bad.Request || bad.Code != CodeInvalidRequest {
+		t.Fatalf("Read: %#v, want a FrameError for response 42", err)
+	}
+	send(t, c, `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+	receive(t, c).Release()
+}
+
+func TestChildWithoutOutputIsEnded(t *testing.T) {
+	c := startRole(t, "mute", ChildOptions{StopGrace: 50 * time.Millisecond})
+	if _, err := c.Read(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("Read: %v, want its exit", err)
+	}
+}
+
+func TestChildThatNeverReadsIsEnded(t *testing.T) {
+	c := startRole(t, "chatty", ChildOptions{StopGrace: 50 * time.Millisecond, Queue: 4})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	big := MustParse(`{"jsonrpc":"2.0","method":"x","params":"` + strings.Repeat("x", 100_000) + `"}`)
+	var err error
+	for err == nil {
+		err = c.Write(ctx, big)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Write: %v, want to wait for the child until ctx ends", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestChildGetsExactlyItsEnvironmentAndDir(t *testing.T) {
+	t.Setenv("WIRE_TEST_SECRET", "must stay here")
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startRole(t, "environment", ChildOptions{Env: []string{"A=b"}, Dir: dir})
+	f := receive(t, c)
+	defer f.Release()
+	got := string(f.Raw)
+	if strings.Contains(got, "WIRE_TEST_SECRET") || !strings.Contains(got, `"A=b"`) {
+		t.Errorf("the child's environment: %s", got)
+	}
+	if !strings.Contains(got, filepath.Base(dir)) {
+		t.Errorf("the child ran elsewhere than in %s: %s", dir, got)
+	}
+}
+
+func TestStartChildErrors(t *testing.T) {
+	tests := []struct {
+		name    string
+		command []string
+		want    string
+	}{
+		{"none", nil, "starting upstream: no command given"},
+		{"empty", []string{""}, "starting upstream: no command given"},
+		{"unknown", []string{"no-such-command-here"}, `starting upstream: command "no-such-command-here" not found on PATH; install it or give its full path`},
+		{"no file", []string{filepath.Join(t.TempDir(), "x")}, "starting upstream: command"},
+		{"directory", []string{t.TempDir()}, "starting upstream: command"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := StartChild(ChildOptions{Command: tt.command})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+	t.Run("dir", func(t *testing.T) {
+		self, _ := os.Executable()
+		_, err := StartChild(ChildOptions{Command: []string{self}, Dir: filepath.Join(t.TempDir(), "none")})
+		if !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("got %v, want a missing directory", err)
+		}
+	})
+}
