@@ -1,0 +1,132 @@
+package server
+
+import (
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Config is what an operator decides; the tags are the keys of mcpctl.yaml.
+// ReadConfig reads and checks it.
+type Config struct {
+	// Listen is the address to listen on; 127.0.0.1:8080 when empty.
+	Listen string `yaml:"listen"`
+	// PublicURL is the address that people type, byte for byte. When empty it
+	// is made from the address listened on, which must then be loopback.
+	PublicURL string     `yaml:"public_url"`
+	TLS       TLS        `yaml:"tls"`
+	Entra     Entra      `yaml:"entra"`
+	Upstreams []Upstream `yaml:"upstreams"`
+	Limits    Limits     `yaml:"limits"`
+	Audit     Audit      `yaml:"audit"`
+	// AllowedOrigins are the web origins whose pages may call; none by default.
+	AllowedOrigins []string `yaml:"allowed_origins"`
+}
+
+// TLS is the server's certificate; without one it speaks plain HTTP.
+type TLS struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// Entra says whose tokens are accepted.
+type Entra struct {
+	Cloud     string   `yaml:"cloud"` // global, usgov or china
+	TenantID  string   `yaml:"tenant_id"`
+	TenantIDs []string `yaml:"tenant_ids"`
+	// Authority is a development authority on loopback, with its CAFile.
+	Authority      string   `yaml:"authority"`
+	CAFile         string   `yaml:"ca_file"`
+	ClientID       string   `yaml:"client_id"`  // of the API: the audience
+	AppIDURI       string   `yaml:"app_id_uri"` // public_url when empty
+	RequiredScopes []string `yaml:"required_scopes"`
+	RequiredRoles  []string `yaml:"required_roles"`
+	AllowedClients []string `yaml:"allowed_clients"`
+	PublicClientID string   `yaml:"public_client_id"` // told to mcpctl login
+}
+
+// Upstream is the MCP server behind: exactly one of Command, URL and Builtin.
+type Upstream struct {
+	Name    string            `yaml:"name"`
+	Command []string          `yaml:"command"`
+	Dir     string            `yaml:"dir"`
+	Env     map[string]string `yaml:"env"`
+	URL     string            `yaml:"url"`
+	Headers map[string]string `yaml:"headers"`
+	Builtin []string          `yaml:"builtin"`
+}
+
+// Limits bound what clients may use; zero is the default.
+type Limits struct {
+	Body            Size `yaml:"body"` // of one message; 8 MiB
+	SessionsPerUser int  `yaml:"sessions_per_user"`
+}
+
+// Audit says where evidence goes; nowhere when File is empty.
+type Audit struct {
+	File string `yaml:"file"`
+}
+
+// Size is a number of bytes, written like 8MiB.
+type Size int64
+
+const (
+	defaultListen = "127.0.0.1:8080"
+	defaultBody   = 8 << 20
+)
+
+// endpointPath is where Streamable HTTP is served: the path of the public URL.
+func (c Config) endpointPath() string {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Path == "" {
+		return "/"
+	}
+	return u.Path
+}
+
+func (c Config) appIDURI() string {
+	if c.Entra.AppIDURI != "" {
+		return c.Entra.AppIDURI
+	}
+	return c.PublicURL
+}
+
+// audiences are the forms in which tokens may name this API: v2 tokens by
+// client id, v1 tokens by any App ID URI.
+func (c Config) audiences() []string {
+	all := []string{c.Entra.ClientID, "api://" + c.Entra.ClientID}
+	if uri := c.appIDURI(); uri != "" {
+		all = append(all, uri)
+	}
+	return all
+}
+
+func (c Config) tenants() []string {
+	if c.Entra.TenantID == "" {
+		return c.Entra.TenantIDs
+	}
+	return append([]string{c.Entra.TenantID}, c.Entra.TenantIDs...)
+}
+
+// publicURLFor is the public URL of a server that listens on addr.
+func publicURLFor(addr net.Addr, tls bool) string {
+	scheme := "http"
+	if tls {
+		scheme = "https"
+	}
+	return scheme + "://" + addr.String() + "/mcp"
+}
+
+// loopbackAddr reports whether addr, an address to listen on, is this machine only.
+func loopbackAddr(addr string) bool {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,65 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/mcpctl/mcpctl/server/auth"
+)
+
+// Paths of the HTTP+SSE transport (MCP 2024-11-05) and of health checks.
+const (
+	ssePath      = "/sse"
+	messagesPath = "/messages"
+	healthPath   = "/healthz"
+)
+
+// routes puts the fronts behind the guard. Only metadata and the health check
+// are open to everybody.
+func (s *Server) routes(guard *auth.Guard) http.Handler {
+	mux := http.NewServeMux()
+	for _, pattern := range s.metadata.Patterns() {
+		mux.Handle(pattern, s.metadata)
+	}
+	mux.Handle(exact(s.cfg.endpointPath()), guard.Handler(s.streams))
+	mux.Handle(ssePath, guard.Handler(http.HandlerFunc(s.sse.Stream)))
+	mux.Handle(messagesPath, guard.Handler(http.HandlerFunc(s.sse.Messages)))
+	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"error":"not_found","error_description":"The MCP endpoint of this server is ` + s.cfg.endpointPath() + `"}` + "\n"))
+	})
+	return mux
+}
+
+// exact is the pattern that matches path and nothing below it.
+func exact(path string) string {
+	if strings.HasSuffix(path, "/") {
+		return path + "{$}"
+	}
+	return path
+}
+
+func sseURL(public string) string {
+	u, err := url.Parse(public)
+	if err != nil {
+		return ""
+	}
+	u.Path = ssePath
+	return u.String()
+}
+
+func publicIsLoopback(public string) bool {
+	u, err := url.Parse(public)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}

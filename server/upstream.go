@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+	"github.com/mcpctl/mcpctl/server/auth"
+	"github.com/mcpctl/mcpctl/server/builtin"
+	"github.com/mcpctl/mcpctl/server/gateway"
+)
+
+// openUpstream makes the upstream that the configuration names.
+func (s *Server) openUpstream(version string) (gateway.Upstream, error) {
+	if len(s.cfg.Upstreams) != 1 {
+		return nil, fmt.Errorf("a server needs exactly one upstream, and the configuration names %d. Name a command after --, or one entry under upstreams:", len(s.cfg.Upstreams))
+	}
+	up := s.cfg.Upstreams[0]
+	body := int(s.cfg.Limits.Body)
+	switch {
+	case len(up.Command) > 0:
+		if _, err := exec.LookPath(up.Command[0]); err != nil && !errors.Is(err, exec.ErrDot) {
+			return nil, fmt.Errorf("finding the upstream's program: %w. Check the command, or name it with its full path", err)
+		}
+		return gateway.Command{Args: up.Command, Dir: up.Dir, Env: up.Env, Logger: s.log.With("upstream", up.Name)}, nil
+	case up.URL != "":
+		header := http.Header{}
+		for name, value := range up.Headers {
+			header.Set(name, value)
+		}
+		transport := wire.NewTransport()
+		s.upstream = closerFunc(transport.CloseIdleConnections)
+		return gateway.URL{Address: up.URL, Header: header, HTTP: transport, MaxMessage: body, Logger: s.log.With("upstream", up.Name)}, nil
+	case len(up.Builtin) > 0:
+		return builtin.New(builtin.Options{Names: up.Builtin, Caller: caller, Version: version, Logger: s.log})
+	}
+	return nil, errors.New("the upstream has neither a command, nor a url, nor builtin tools")
+}
+
+type closerFunc func()
+
+func (f closerFunc) Close() error { f(); return nil }
+
+// caller tells built-in tools who sent a message.
+func caller(ctx context.Context) builtin.Caller {
+	p, ok := auth.FromContext(ctx)
+	if !ok {
+		return builtin.Caller{}
+	}
+	return builtin.Caller{
+		TenantID: p.TenantID, ObjectID: p.ObjectID, Name: p.Name, Username: p.Username,
+		ClientID: p.ClientID, Scopes: p.Scopes, Roles: p.Roles, AppOnly: p.AppOnly,
+	}
+}
