@@ -141,5 +141,5 @@ func (s *Server) Open(ctx context.Context) (wire.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("opening built-in tools: %w", err)
 	}
-	return newConn(s), nil
+	return newConn(ctx, s), nil
 }

@@ -17,9 +17,10 @@ type call struct {
 	conn      *conn
 	id        wire.ID // the peer's token
 	key       string
-	frame     wire.Frame // the request under an id of our own
-	token     json.RawMessage
-	duplicate bool
+	frame     wire.Frame      // the request as mcp-go is to read it
+	token     json.RawMessage // nil: no progress wanted
+	duplicate bool            // the id belongs to another call
+	refusal   wire.Frame      // the answer where nothing is run
 	ctx       context.Context
 	cancel    context.CancelFunc
 
@@ -28,18 +29,24 @@ type call struct {
 
 type callKey struct{}
 
-func newCall(ctx context.Context, c *conn, id wire.ID, frame wire.Frame) *call {
-	// The values of Write's ctx, but not its end.
+// newCall prepares the answer to f. It keeps nothing of f, which belongs to the
+// caller of Write, and of ctx the values but not the end.
+func newCall(ctx context.Context, c *conn, f wire.Frame, id int64) *call {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	call := &call{
 		conn:   c,
-		id:     wire.ID(bytes.Clone(id)),
-		key:    id.Key(),
-		frame:  frame,
-		token:  progressToken(frame),
+		id:     wire.ID(bytes.Clone(f.ID)),
+		key:    f.ID.Key(),
 		cancel: cancel,
 	}
 	call.ctx = context.WithValue(ctx, callKey{}, call)
+	frame, err := canonical(f, id)
+	if err != nil {
+		call.refusal = wire.NewError(call.id, wire.CodeInvalidParams, "Invalid params: "+err.Error(), nil)
+		return call
+	}
+	call.frame = frame
+	call.token = progressToken(frame)
 	return call
 }
 
@@ -54,7 +61,7 @@ func progressToken(f wire.Frame) json.RawMessage {
 }
 
 // run returns the answer of the call, under the peer's id.
-func (c *call) run() (answer wire.Frame) {
+func (c *call) run(ctx context.Context) (answer wire.Frame) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.conn.server.logger.Error("built-in tool panicked", "method", c.frame.Method,
@@ -63,15 +70,14 @@ func (c *call) run() (answer wire.Frame) {
 				"Internal error: the built-in tool failed; the server's log says where", nil)
 		}
 	}()
-	if c.duplicate {
-		return wire.NewError(c.id, wire.CodeInvalidRequest,
-			"Invalid request: a request with this id is still running", nil)
+	if c.refusal.Kind != wire.Invalid {
+		return c.refusal
 	}
 	if isListen(c.frame) {
-		return c.listen()
+		return c.listen(ctx)
 	}
 	mcpServer := c.conn.server.mcp
-	message := mcpServer.HandleMessage(mcpServer.WithContext(c.ctx, c.conn.session), json.RawMessage(c.frame.Raw))
+	message := mcpServer.HandleMessage(mcpServer.WithContext(ctx, c.conn.session), json.RawMessage(c.frame.Raw))
 	if failure, ok := message.(mcp.JSONRPCError); ok && c.code != 0 {
 		failure.Error.Code = c.code
 		message = failure

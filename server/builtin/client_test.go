@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -154,7 +155,7 @@ func clientStory(t *testing.T, version string) {
 	}
 	for step := 1; step <= 20; step++ {
 		n := <-heard
-		if n.Method != "notifications/progress" || fmt.Sprint(n.Params.AdditionalFields["progress"]) != fmt.Sprint(step) {
+		if n.Method != "notifications/progress" || fmt.Sprint(n.Params.AdditionalFields["progress"]) != strconv.Itoa(step) {
 			t.Fatalf("step %d: %+v", step, n)
 		}
 	}
@@ -179,7 +180,7 @@ func clientStory(t *testing.T, version string) {
 	}
 	subscription := mcp.SubscribeRequest{}
 	subscription.Params.URI = "market://quotes/WOOD"
-	if err := c.Subscribe(ctx, subscription); err != nil {
+	if err := c.Subscribe(ctx, subscription); err != nil { //nolint:staticcheck // deprecated with the era that is under test here
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -189,7 +190,7 @@ func clientStory(t *testing.T, version string) {
 	}
 	unsubscription := mcp.UnsubscribeRequest{}
 	unsubscription.Params.URI = "market://quotes/WOOD"
-	if err := c.Unsubscribe(ctx, unsubscription); err != nil {
+	if err := c.Unsubscribe(ctx, unsubscription); err != nil { //nolint:staticcheck // deprecated with the era that is under test here
 		t.Fatal(err)
 	}
 }

@@ -3,7 +3,6 @@ package builtin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -40,8 +39,8 @@ type conn struct {
 
 var _ wire.Conn = (*conn)(nil)
 
-func newConn(s *Server) *conn {
-	ctx, cancel := context.WithCancel(context.Background())
+func newConn(ctx context.Context, s *Server) *conn {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &conn{
 		server: s,
 		ctx:    ctx,
@@ -127,10 +126,10 @@ func (c *conn) request(ctx context.Context, f wire.Frame) error {
 		return err
 	}
 	if !changesSession(f.Method) {
-		go func() { c.finish(call, call.run()) }()
+		go func() { c.finish(call, call.run(call.ctx)) }()
 		return nil
 	}
-	answer := call.run()
+	answer := call.run(call.ctx) //nolint:contextcheck // has the values of ctx, but does not end with Write
 	go c.finish(call, answer)
 	return nil
 }
@@ -148,10 +147,7 @@ func changesSession(method string) bool {
 // begin enters a request into the session. The caller holds a slot, and calls
 // finish if there is no error.
 func (c *conn) begin(ctx context.Context, f wire.Frame) (*call, error) {
-	// A safe integer for mcp-go, which rounds ids above 2^53. The frame with it
-	// is a copy: it outlives Write, while f belongs to the caller.
-	inner := f.WithID(wire.ID(fmt.Sprint(c.lastID.Add(1))))
-	call := newCall(ctx, c, f.ID, inner)
+	call := newCall(ctx, c, f, c.lastID.Add(1))
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,6 +157,8 @@ func (c *conn) begin(ctx context.Context, f wire.Frame) (*call, error) {
 	}
 	if _, taken := c.calls[call.key]; taken {
 		call.duplicate = true
+		call.refusal = wire.NewError(call.id, wire.CodeInvalidRequest,
+			"Invalid request: a request with this id is still running", nil)
 	} else {
 		c.calls[call.key] = call
 	}
@@ -216,6 +214,7 @@ func (c *conn) send(ctx context.Context, f wire.Frame) error {
 	}
 }
 
+// Close cancels what runs and waits for it.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	c.closed = true

@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 
@@ -23,7 +24,7 @@ func isListen(f wire.Frame) bool {
 // was granted, then an update for each change. mcp-go's own handler would
 // acknowledge and then stay silent. Every message carries the peer's id as it
 // was written; lists never change here, so only resources can be granted.
-func (c *call) listen() wire.Frame {
+func (c *call) listen(ctx context.Context) wire.Frame {
 	var params struct {
 		Notifications mcp.SubscriptionFilter `json:"notifications"`
 	}
@@ -42,7 +43,7 @@ func (c *call) listen() wire.Frame {
 	}
 	err := c.notify(mcp.MethodNotificationSubscriptionsAcknowledged, map[string]any{"_meta": meta, "notifications": granted})
 	if err == nil && !granted.IsEmpty() {
-		c.conn.server.market.watch(c.ctx, granted.ResourceSubscriptions, func(uri string) error {
+		c.conn.server.market.watch(ctx, granted.ResourceSubscriptions, func(uri string) error {
 			return c.notify(mcp.MethodNotificationResourceUpdated, map[string]any{"_meta": meta, "uri": uri})
 		})
 	}

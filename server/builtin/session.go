@@ -29,11 +29,20 @@ func newSession(f *feed) *session {
 	return s
 }
 
-func (s *session) SessionID() string                  { return s.id }
-func (s *session) Initialize()                        { s.initialized.Store(true) }
-func (s *session) Initialized() bool                  { return s.initialized.Load() }
+// SessionID is unique: mcp-go keys what runs by it.
+func (s *session) SessionID() string { return s.id }
+
+// Initialize is called when the client has introduced itself.
+func (s *session) Initialize() { s.initialized.Store(true) }
+
+// Initialized reports whether the client has introduced itself.
+func (s *session) Initialized() bool { return s.initialized.Load() }
+
+// SetLogLevel sets the least level that the client wants to hear of.
 func (s *session) SetLogLevel(level mcp.LoggingLevel) { s.level.Store(&level) }
-func (s *session) GetLogLevel() mcp.LoggingLevel      { return *s.level.Load() }
+
+// GetLogLevel returns the least level that the client wants to hear of.
+func (s *session) GetLogLevel() mcp.LoggingLevel { return *s.level.Load() }
 
 // NotificationChannel is nil on purpose. mcp-go puts notifications into this
 // channel only if it has room at that moment and drops them otherwise; with nil

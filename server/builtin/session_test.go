@@ -17,7 +17,7 @@ func TestLossyNotificationsAlwaysFail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newConn(s)
+	c := newConn(t.Context(), s)
 	defer c.Close()
 	c.session.Initialize()
 	ctx := s.mcp.WithContext(t.Context(), c.session)
@@ -53,7 +53,7 @@ func TestPanic(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.market.now = nil
-	c := newConn(s)
+	c := newConn(t.Context(), s)
 	defer c.Close()
 	for _, request := range []string{
 		`{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"explain_quote","arguments":{"symbol":"CTSO"}}}`,
