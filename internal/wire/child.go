@@ -192,19 +192,18 @@ func (c *Child) reason(ctx context.Context, err error) error {
 	}
 	select {
 	case <-c.stop:
-		return ErrClosed
-	default:
-	}
-	select {
-	case <-c.stop:
-		return ErrClosed
-	case <-c.known:
-		return c.exitErr
 	case <-c.gone:
-		return err // it could not even be killed
+	case <-c.known:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if isClosed(c.stop) {
+		return ErrClosed
+	}
+	if isClosed(c.known) {
+		return c.exitErr
+	}
+	return err // it could not even be killed
 }
 
 // Close ends the child and what it has started. It returns when they are gone,
@@ -245,7 +244,7 @@ func (c *Child) supervise() {
 	case <-c.stop:
 	}
 	c.end()
-	if waitFor(c.exited, 0) {
+	if isClosed(c.exited) {
 		<-c.known // bounded: see awaitExit
 		c.opts.Logger.Debug("upstream ended", "command", c.opts.Command[0], "pid", c.PID(), "status", c.exitErr.Status)
 	} else {
@@ -274,7 +273,9 @@ func (c *Child) end() {
 	}
 	c.opts.Logger.Warn("upstream does not terminate; killing it", "command", c.opts.Command[0], "pid", c.PID())
 	c.group.kill()
-	c.goneWithin(2 * time.Second)
+	// No look at the group: what was killed is gone, even where an init that
+	// doesn't reap leaves it a zombie.
+	waitFor(c.exited, 2*time.Second)
 }
 
 // goneWithin reports whether the child and its whole group end in time.

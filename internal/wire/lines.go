@@ -107,10 +107,8 @@ func NewStream(r io.Reader, w io.Writer, o StreamOptions) *Stream {
 
 // Read returns the next message; see [Conn].
 func (s *Stream) Read(ctx context.Context) (Frame, error) {
-	select {
-	case <-s.closing:
+	if isClosed(s.closing) {
 		return Frame{}, ErrClosed
-	default:
 	}
 	select {
 	case next := <-s.in:
@@ -199,10 +197,8 @@ func (s *Stream) closeWrite(timeout time.Duration) error {
 
 // waitFor reports whether done was closed before the timeout.
 func waitFor(done <-chan struct{}, timeout time.Duration) bool {
-	select {
-	case <-done:
+	if isClosed(done) {
 		return true
-	default:
 	}
 	t := time.NewTimer(timeout)
 	defer t.Stop()
@@ -210,6 +206,15 @@ func waitFor(done <-chan struct{}, timeout time.Duration) bool {
 	case <-done:
 		return true
 	case <-t.C:
+		return false
+	}
+}
+
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
 		return false
 	}
 }

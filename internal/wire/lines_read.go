@@ -109,10 +109,8 @@ func (l *lineReader) oversized(head []byte, more bool) error {
 // discard reads and forgets until the stream ends or stop is closed.
 func (l *lineReader) discard(stop <-chan struct{}) error {
 	for {
-		select {
-		case <-stop:
+		if isClosed(stop) {
 			return ErrClosed
-		default:
 		}
 		if _, err := l.br.Peek(1); err != nil {
 			return err
