@@ -18,6 +18,9 @@ type verdictCache struct {
 	recent  *list.List // of *verdict, most recently used first
 }
 
+// sumOf is the key of a token in the cache.
+func sumOf(raw string) [sha256.Size]byte { return sha256.Sum256([]byte(raw)) }
+
 // verdict is a token found good, and what that rests on.
 type verdict struct {
 	sum       [sha256.Size]byte

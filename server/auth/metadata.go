@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -127,6 +128,8 @@ func parsePublicURL(raw string) (*url.URL, error) {
 		return nil, errors.New("public URL is not a URL")
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
 		return nil, fmt.Errorf("public URL %q must be an absolute https:// address", u.Redacted())
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return nil, fmt.Errorf("public URL %q would send tokens in the clear; http:// is for loopback only", u.Redacted())
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, fmt.Errorf("public URL %q must have no user, query or fragment", u.Redacted())
 	case len(u.Path) > 1 && strings.HasSuffix(u.Path, "/"):
@@ -137,13 +140,18 @@ func parsePublicURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
 // scopeURI is a scope as it must be requested. Entra takes a short name for a
 // scope of Microsoft Graph.
 func scopeURI(appIDURI, scope string) string {
 	if strings.Contains(scope, "/") {
 		return scope
 	}
-	return strings.TrimSuffix(appIDURI, "/") + "/" + scope
+	return appIDURI + "/" + scope
 }
 
 // Scopes are the scopes to request, by full URI.

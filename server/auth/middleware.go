@@ -145,12 +145,19 @@ func isToken68(s string) bool {
 	return s != ""
 }
 
+// hasQueryToken looks at each pair itself, since url.Values leaves out those
+// that it cannot read.
 func hasQueryToken(u *url.URL) bool {
-	if u.RawQuery == "" {
-		return false
+	for _, pair := range strings.FieldsFunc(u.RawQuery, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if strings.EqualFold(name, queryParameter) {
+			return true
+		}
 	}
-	// Query drops pairs it cannot read, so look at the raw text as well.
-	return strings.Contains(u.RawQuery, queryParameter) || u.Query().Has(queryParameter)
+	return false
 }
 
 func noToken(description string) *Refusal {

@@ -1,11 +1,9 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -40,17 +38,20 @@ func (e *nameCaseError) Error() string {
 // parseObject decodes data as exactly one JSON object. It is stricter than
 // encoding/json: invalid UTF-8, names that occur twice or differ only in case
 // at any depth, deep nesting and anything after the object are errors.
+//
+// It is a parser of its own because json.Decoder.Token, the only way in the
+// standard library to see every name, takes several times as long as all other
+// rules together. A fuzz test holds it against encoding/json.
 func parseObject(data []byte) (object, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("not valid UTF-8")
 	}
-	p := parser{json.NewDecoder(bytes.NewReader(data))}
-	p.dec.UseNumber()
+	p := parser{data: data}
 	v, err := p.value(0)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.dec.Token(); !errors.Is(err, io.EOF) {
+	if p.next() != 0 || p.pos < len(data) {
 		return nil, errors.New("there is data after the JSON object")
 	}
 	obj, ok := v.(object)
@@ -60,37 +61,73 @@ func parseObject(data []byte) (object, error) {
 	return obj, nil
 }
 
-type parser struct{ dec *json.Decoder }
+var (
+	errSyntax = errors.New("not valid JSON")
+	errShort  = errors.New("the JSON text ends early")
+)
 
-func (p parser) value(depth int) (any, error) {
-	tok, err := p.dec.Token()
-	if err != nil {
-		return nil, syntaxError(err)
+// parser reads JSON text (RFC 8259) that is known to be UTF-8.
+type parser struct {
+	data []byte
+	pos  int
+}
+
+// next skips white space and returns the byte that follows without consuming
+// it, or 0 at the end. A NUL byte in the text is no valid token either way.
+func (p *parser) next() byte {
+	for ; p.pos < len(p.data); p.pos++ {
+		switch c := p.data[p.pos]; c {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return c
+		}
 	}
-	delim, ok := tok.(json.Delim)
-	if !ok {
-		return tok, nil
+	return 0
+}
+
+// fail is the error for a byte that does not belong here.
+func (p *parser) fail() error {
+	if p.pos >= len(p.data) {
+		return errShort
 	}
-	if depth == maxDepth {
+	return errSyntax
+}
+
+func (p *parser) value(depth int) (any, error) {
+	switch c := p.next(); {
+	case c == '"':
+		return p.text()
+	case c == '-' || '0' <= c && c <= '9':
+		return p.number()
+	case c == 't':
+		return true, p.literal("true")
+	case c == 'f':
+		return false, p.literal("false")
+	case c == 'n':
+		return nil, p.literal("null")
+	case c != '{' && c != '[':
+		return nil, p.fail()
+	case depth == maxDepth:
 		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
-	}
-	if delim == '{' {
+	case c == '{':
 		return p.object(depth + 1)
 	}
 	return p.array(depth + 1)
 }
 
-func (p parser) object(depth int) (object, error) {
+func (p *parser) object(depth int) (object, error) {
 	obj := make(object)
 	var variants map[string]bool // folded form of the names that are not their own
-	for p.dec.More() {
-		tok, err := p.dec.Token()
+	for more, err := p.open('}'); more; more, err = p.more('}') {
 		if err != nil {
-			return nil, syntaxError(err)
+			return nil, err
 		}
-		name, ok := tok.(string)
-		if !ok {
-			return nil, errors.New("an object has a name that is not a string")
+		if p.next() != '"' {
+			return nil, p.fail()
+		}
+		name, err := p.text()
+		if err != nil {
+			return nil, err
 		}
 		if _, dup := obj[name]; dup {
 			return nil, &duplicateNameError{name}
@@ -105,37 +142,138 @@ func (p parser) object(depth int) (object, error) {
 			}
 			variants[folded] = true
 		}
+		if p.next() != ':' {
+			return nil, p.fail()
+		}
+		p.pos++
 		if obj[name], err = p.value(depth); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := p.dec.Token(); err != nil { // the closing brace
-		return nil, syntaxError(err)
-	}
 	return obj, nil
 }
 
-func (p parser) array(depth int) ([]any, error) {
+func (p *parser) array(depth int) ([]any, error) {
 	list := []any{}
-	for p.dec.More() {
+	for more, err := p.open(']'); more; more, err = p.more(']') {
+		if err != nil {
+			return nil, err
+		}
 		v, err := p.value(depth)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, v)
 	}
-	if _, err := p.dec.Token(); err != nil { // the closing bracket
-		return nil, syntaxError(err)
-	}
 	return list, nil
 }
 
-// syntaxError hides the decoder's own text, which quotes what it read.
-func syntaxError(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the JSON text ends early")
+// open consumes the opening bracket and, if nothing is inside, the closing one.
+func (p *parser) open(closing byte) (more bool, err error) {
+	p.pos++
+	if p.next() == closing {
+		p.pos++
+		return false, nil
 	}
-	return errors.New("not valid JSON")
+	return true, nil
+}
+
+// more consumes what follows an element: a comma, or the closing bracket. An
+// error comes with true, so that a loop looks at it.
+func (p *parser) more(closing byte) (more bool, err error) {
+	switch p.next() {
+	case ',':
+		p.pos++
+		return true, nil
+	case closing:
+		p.pos++
+		return false, nil
+	}
+	return true, p.fail()
+}
+
+func (p *parser) literal(word string) error {
+	for i := range len(word) {
+		if p.pos >= len(p.data) || p.data[p.pos] != word[i] {
+			return p.fail()
+		}
+		p.pos++
+	}
+	return nil
+}
+
+// text reads a string. One with escapes, which Entra's names and ids do not
+// have, is left to encoding/json.
+func (p *parser) text() (string, error) {
+	begin, escaped := p.pos, false
+	for p.pos++; p.pos < len(p.data); p.pos++ {
+		switch c := p.data[p.pos]; {
+		case c == '"':
+			p.pos++
+			if !escaped {
+				return string(p.data[begin+1 : p.pos-1]), nil
+			}
+			var s string
+			if json.Unmarshal(p.data[begin:p.pos], &s) != nil {
+				return "", errSyntax
+			}
+			return s, nil
+		case c == '\\':
+			escaped = true
+			p.pos++
+		case c < ' ':
+			return "", errSyntax
+		}
+	}
+	return "", errShort
+}
+
+// number reads a number and leaves it as text: claims differ in what they allow.
+func (p *parser) number() (json.Number, error) {
+	begin := p.pos
+	if p.data[p.pos] == '-' {
+		p.pos++
+	}
+	if p.peek() == '0' {
+		p.pos++
+	} else if err := p.digits(); err != nil {
+		return "", err
+	}
+	if p.peek() == '.' {
+		p.pos++
+		if err := p.digits(); err != nil {
+			return "", err
+		}
+	}
+	if c := p.peek(); c == 'e' || c == 'E' {
+		p.pos++
+		if c := p.peek(); c == '+' || c == '-' {
+			p.pos++
+		}
+		if err := p.digits(); err != nil {
+			return "", err
+		}
+	}
+	return json.Number(p.data[begin:p.pos]), nil
+}
+
+func (p *parser) peek() byte {
+	if p.pos < len(p.data) {
+		return p.data[p.pos]
+	}
+	return 0
+}
+
+// digits reads at least one.
+func (p *parser) digits() error {
+	begin := p.pos
+	for '0' <= p.peek() && p.peek() <= '9' {
+		p.pos++
+	}
+	if p.pos == begin {
+		return p.fail()
+	}
+	return nil
 }
 
 // foldName maps names that differ only in case to one form, by the folding that

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -85,7 +84,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Principal, error) {
 		return nil, tooLarge(len(raw), v.maxBytes)
 	}
 	now := v.now()
-	sum := sha256.Sum256([]byte(raw))
+	sum := sumOf(raw)
 	if p := v.cache.get(sum, now); p != nil {
 		return p, nil
 	}
