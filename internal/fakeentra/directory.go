@@ -86,7 +86,7 @@ type directory struct {
 	apps     map[string]*App // by lower-case client id
 	people   []*Person
 	consents map[consentKey][]string // scope names that a person agreed to
-	revoked  map[string]time.Time    // by oid: sessions from before are void
+	revoked  map[string]time.Time    // by oid: access tokens from before buy nothing
 }
 
 type consentKey struct{ client, resource, oid string }
@@ -193,7 +193,9 @@ func (s *Server) Revoke(upn string) error {
 	if p == nil {
 		return fmt.Errorf("revoking sessions: nobody is called %q", upn)
 	}
-	s.dir.revoked[p.OID] = s.clock()
+	now := s.clock()
+	s.dir.revoked[p.OID] = now
+	s.refresh.revoke(p.OID, now)
 	return nil
 }
 

@@ -138,7 +138,6 @@ func (x *exchange) wait(d time.Duration) {
 	select {
 	case <-timer.C:
 	case <-x.r.Context().Done():
-	case <-x.s.ctx.Done():
 	}
 }
 

@@ -71,8 +71,8 @@ func (x *exchange) redeemRefreshToken(client *App) (any, *Error) {
 	if age := x.now.Sub(t.issued); age >= s.life.RefreshToken {
 		return nil, errInactive(t.issued, s.life.RefreshToken)
 	}
-	if validFrom, ok := s.dir.revoked[t.oid]; ok && !t.began.After(validFrom) {
-		return nil, errRevoked(t.began, validFrom)
+	if !t.revoked.IsZero() {
+		return nil, errRevoked(t.began, t.revoked)
 	}
 	p := s.dir.personByOID(t.oid)
 	if p == nil {

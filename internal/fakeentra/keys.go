@@ -26,10 +26,13 @@ type signingKey struct {
 	cert []byte // DER
 }
 
-func newSigningKey() (*signingKey, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return nil, err
+// newSigningKey wraps the key, or makes one if it is nil.
+func newSigningKey(key *rsa.PrivateKey) (*signingKey, error) {
+	if key == nil {
+		var err error
+		if key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+			return nil, err
+		}
 	}
 	now := time.Now()
 	template := &x509.Certificate{
@@ -50,7 +53,7 @@ func newSigningKey() (*signingKey, error) {
 // as during a planned rollover at Entra, unless retireOld, which is what an
 // emergency rollover looks like: tokens signed earlier can't be verified then.
 func (s *Server) RotateKeys(retireOld bool) error {
-	key, err := newSigningKey()
+	key, err := newSigningKey(nil)
 	if err != nil {
 		return fmt.Errorf("rotating the signing key: %w", err)
 	}

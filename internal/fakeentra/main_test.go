@@ -1,11 +1,14 @@
 package fakeentra_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -17,9 +20,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// sharedKey saves each test the making of a key.
+var sharedKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
 // start runs an authority with the sample tenant until the test ends.
 func start(t testing.TB, o fakeentra.Options) (*fakeentra.Server, fakeentra.Sample) {
 	t.Helper()
+	o.SigningKey = sharedKey()
 	srv, err := fakeentra.Start(o)
 	if err != nil {
 		t.Fatal(err)

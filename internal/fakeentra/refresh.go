@@ -8,14 +8,15 @@ type session struct {
 	oid    string
 	scope  string    // as requested, used when a refresh names none
 	acrs   []string  // authentication contexts that the person satisfied
-	began  time.Time // the sign-in; compared with revocations
+	began  time.Time // the sign-in
 }
 
 // refreshToken is a session's key at a moment. Entra leaves a used one valid.
 type refreshToken struct {
 	session
-	issued time.Time
-	used   bool
+	issued  time.Time
+	used    bool
+	revoked time.Time // when the person's sessions were ended, or zero
 }
 
 // refreshStore keeps the latest refresh tokens, forgetting the oldest first.
@@ -44,3 +45,13 @@ func (r *refreshStore) add(t refreshToken) string {
 }
 
 func (r *refreshStore) get(token string) *refreshToken { return r.tokens[token] }
+
+// revoke marks every token of the person. Marks, unlike a comparison of times,
+// tell a sign-in right after the revocation from one right before.
+func (r *refreshStore) revoke(oid string, at time.Time) {
+	for _, t := range r.tokens {
+		if t.oid == oid {
+			t.revoked = at
+		}
+	}
+}

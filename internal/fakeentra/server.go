@@ -2,6 +2,7 @@ package fakeentra
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -41,6 +43,9 @@ type Options struct {
 	OneTimeRefreshTokens bool
 	// Lifetimes of what is issued. Zero fields take the defaults of [Lifetimes].
 	Lifetimes Lifetimes
+	// SigningKey is the first key that signs; made anew if nil. Making one takes
+	// a tenth of a second and more, so tests that start many servers share one.
+	SigningKey *rsa.PrivateKey
 	// Now is the authority's clock; time.Now if nil.
 	Now func() time.Time
 	// Logger gets one line for each request, without secrets; nil discards.
@@ -58,9 +63,8 @@ type Server struct {
 	ca      *authorityCA
 	client  *http.Client
 	http    *http.Server
-	ctx     context.Context // ends at Close; what handlers wait on besides the request
-	stop    context.CancelFunc
-	running sync.WaitGroup // the accept loop and every handler
+	stop    context.CancelFunc // ends the context of every request
+	running sync.WaitGroup     // the accept loop and every handler
 
 	mu       sync.Mutex // guards everything below
 	life     Lifetimes
@@ -105,7 +109,7 @@ func Start(o Options) (*Server, error) {
 		ln.Close()
 		return nil, fmt.Errorf("creating the authority's CA: %w", err)
 	}
-	key, err := newSigningKey()
+	key, err := newSigningKey(o.SigningKey)
 	if err != nil {
 		ln.Close()
 		return nil, fmt.Errorf("creating the signing key: %w", err)
@@ -113,14 +117,13 @@ func Start(o Options) (*Server, error) {
 
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{
-		tenant:  o.Tenant,
-		domain:  o.Domain,
+		tenant:  strings.ToLower(o.Tenant),
+		domain:  strings.ToLower(o.Domain),
 		oneTime: o.OneTimeRefreshTokens,
 		base:    "https://" + ln.Addr().String(),
 		now:     o.Now,
 		log:     o.Logger,
 		ca:      ca,
-		ctx:     ctx,
 		stop:    stop,
 		life:    o.Lifetimes.withDefaults(),
 		keys:    []*signingKey{key},
