@@ -1,0 +1,63 @@
+package profile
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+var (
+	// ErrNotFound reports that nobody has signed in to a server yet. The error
+	// itself is a [*NotFoundError].
+	ErrNotFound = errors.New("no profile")
+	// ErrCorrupt reports a file that is not a usable profile. The error itself
+	// is a [*CorruptError].
+	ErrCorrupt = errors.New("profile is damaged")
+	// ErrNewerVersion reports a file of a newer mcpctl.
+	ErrNewerVersion = errors.New("profile was written by a newer mcpctl")
+)
+
+// A NotFoundError matches [ErrNotFound] and says what to type.
+type NotFoundError struct {
+	URL        string // in canonical form
+	Dir        string // where it was looked for
+	Suggestion string // the URL of a profile that may be meant, or ""
+}
+
+func (e *NotFoundError) Error() string {
+	text := fmt.Sprintf("nobody has signed in to %s (looked in %s)", e.URL, e.Dir)
+	if e.Suggestion != "" {
+		text += "; did you mean " + e.Suggestion + "? If not,"
+	} else {
+		text += ";"
+	}
+	return text + " run: mcpctl login " + quote(e.URL)
+}
+
+// Is matches [ErrNotFound].
+func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
+
+// A CorruptError matches [ErrCorrupt] and names the file.
+type CorruptError struct {
+	Path string
+	Err  error
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("profile %s is damaged: %v; delete that file and sign in again with mcpctl login", e.Path, e.Err)
+}
+
+// Is matches [ErrCorrupt].
+func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+// Unwrap returns why the file is unusable.
+func (e *CorruptError) Unwrap() error { return e.Err }
+
+// quote makes an address safe to paste into a shell. Double quotes do in all
+// of them, since addresses hold no dollar sign or backslash unescaped.
+func quote(address string) string {
+	if strings.ContainsAny(address, "&;?*()[]'!~#|<> ") {
+		return `"` + address + `"`
+	}
+	return address
+}
