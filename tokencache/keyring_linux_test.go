@@ -138,16 +138,8 @@ func (b *bus) await(name string) error {
 	return fmt.Errorf("nobody offers %s", name)
 }
 
-// realOptions uses the Secret Service.
-func realOptions(t testing.TB) Options {
-	opts, _ := options(t)
-	opts.Keyring = nil
-	opts.Service = "mcpctl-test-" + filepath.Base(t.TempDir()) + "-" + t.Name()
-	return opts
-}
-
 func TestSecretServiceKeepsTheKey(t *testing.T) {
-	opts := realOptions(t)
+	opts := storeOptions(t, ModeKeyring)
 	l := signIn(t, opts, ModeAuto, "tokens")
 	if l.Backend() != BackendKeyring {
 		t.Errorf("the key is in the %v", l.Backend())
@@ -170,7 +162,7 @@ func TestSecretServiceKeepsTheKey(t *testing.T) {
 
 // A collection that is locked, with no display to ask the person on.
 func TestSecretServiceLocked(t *testing.T) {
-	opts := realOptions(t)
+	opts := storeOptions(t, ModeKeyring)
 	signIn(t, opts, ModeAuto, "tokens")
 	const service, collection = "org.freedesktop.secrets", "/org/freedesktop/secrets/collection/login"
 	conn, err := dbus.Connect(os.Getenv(busVariable))
@@ -268,7 +260,7 @@ func startPromptingService(t *testing.T) (*bus, *promptingService) {
 }
 
 func TestSecretServiceUnavailable(t *testing.T) {
-	opts := realOptions(t)
+	opts := storeOptions(t, ModeKeyring)
 	signIn(t, opts, ModeKeyring, "tokens")
 
 	prompting, service := startPromptingService(t)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -165,11 +166,12 @@ func TestNoResourceLostAmongProcesses(t *testing.T) {
 }
 
 // storeOptions uses what the mode stands for, shared with other processes.
-func storeOptions(t *testing.T, mode Mode) Options {
+func storeOptions(t testing.TB, mode Mode) Options {
+	t.Helper()
 	opts, _ := options(t)
 	if mode != ModeFile {
 		opts.Keyring = nil
-		opts.Service = "mcpctl-test-" + filepath.Base(filepath.Dir(opts.Dir)) + t.Name()
+		opts.Service = "mcpctl-test-" + crand.Text()
 	}
 	return opts
 }
