@@ -1,12 +1,14 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 // readAll returns what a stream over the text yields until it ends: raw
@@ -109,4 +111,148 @@ func TestStreamRelaysBothWays(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestStreamReadHonoursItsContext(t *testing.T) {
+	r, w := io.Pipe()
+	s := NewStream(r, io.Discard, StreamOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Read(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Read: %v, want Canceled", err)
+	}
+	// Nothing was lost by that.
+	go func() { _, _ = io.WriteString(w, `{"jsonrpc":"2.0","method":"x"}`+"\n") }()
+	f, err := s.Read(t.Context())
+	if err != nil || f.Method != "x" {
+		t.Errorf("Read: %s, %v", f.Raw, err)
+	}
+	f.Release()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStreamCloseEndsARead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := io.Pipe()
+		s := NewStream(r, io.Discard, StreamOptions{})
+		ended := make(chan error)
+		go func() {
+			_, err := s.Read(context.Background())
+			ended <- err
+		}()
+		synctest.Wait()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; !errors.Is(err, ErrClosed) {
+			t.Errorf("Read: %v, want ErrClosed", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("second Close: %v", err)
+		}
+	})
+}
+
+// A peer that waits with reading until it has written must not cost what is
+// queued for it.
+func TestStreamCloseLetsAPeerFinishItsWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fromPeer, peerWrites := io.Pipe()
+		peerReads, toPeer := io.Pipe()
+		s := NewStream(fromPeer, toPeer, StreamOptions{})
+		got := make(chan string)
+		go func() {
+			for range 100 {
+				_, _ = io.WriteString(peerWrites, `{"jsonrpc":"2.0","method":"x"}`+"\n")
+			}
+			text, _ := io.ReadAll(peerReads)
+			got <- string(text)
+		}()
+		if err := s.Write(t.Context(), notification(1)); err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan error)
+		go func() { closed <- s.Close() }()
+		if text := <-got; text != string(notification(1).Raw)+"\n" {
+			t.Errorf("the peer got %q", text)
+		}
+		if err := <-closed; err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+}
+
+type brokenReader struct{ r io.Reader }
+
+func (b brokenReader) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err == io.EOF {
+		err = errors.New("cable cut")
+	}
+	return n, err
+}
+
+func TestStreamReadErrorDropsAHalfMessage(t *testing.T) {
+	text := `{"jsonrpc":"2.0","method":"x"}` + "\n" + `{"jsonrpc":"2.0","meth`
+	s := NewStream(brokenReader{strings.NewReader(text)}, io.Discard, StreamOptions{})
+	defer s.Close()
+	f, err := s.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Release()
+	for range 2 {
+		if _, err := s.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "cable cut") {
+			t.Errorf("Read: %v, want the reader's error", err)
+		}
+	}
+}
+
+// FuzzLines compares the reader with a plain split at line ends.
+func FuzzLines(f *testing.F) {
+	f.Add([]byte("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\r\n\n[1]\n\xef\xbb\xbf{}"), uint8(30), uint8(7))
+	f.Add([]byte("\xef\xbb\xbf\n \n{"), uint8(0), uint8(1))
+	f.Fuzz(func(t *testing.T, text []byte, max, step uint8) {
+		limit := int(max) + 1
+		lines := newLineReader(&stutter{text, int(step) + 1}, limit)
+		for i, line := range bytes.Split(bytes.TrimPrefix(text, byteOrderMark), []byte("\n")) {
+			line = bytes.Trim(line, " \t\r")
+			if len(line) == 0 {
+				continue
+			}
+			got, gotErr := lines.next()
+			want, wantErr := Parse(line)
+			if len(line) > limit {
+				bad, ok := errors.AsType[*FrameError](gotErr)
+				if !ok || bad.Code != CodeInvalidRequest {
+					t.Fatalf("line %d of %d bytes, limit %d: %v", i, len(line), limit, gotErr)
+				}
+				continue
+			}
+			if (gotErr == nil) != (wantErr == nil) || !bytes.Equal(got.Raw, want.Raw) {
+				t.Fatalf("line %d: got %q, %v, want %q, %v", i, got.Raw, gotErr, want.Raw, wantErr)
+			}
+			got.Release()
+		}
+		if _, err := lines.next(); !errors.Is(err, io.EOF) {
+			t.Fatalf("at the end: %v", err)
+		}
+	})
+}
+
+// stutter gives its bytes a few at a time.
+type stutter struct {
+	rest []byte
+	step int
+}
+
+func (s *stutter) Read(p []byte) (int, error) {
+	if len(s.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, s.rest[:min(s.step, len(s.rest))])
+	s.rest = s.rest[n:]
+	return n, nil
 }
