@@ -3,6 +3,7 @@ package profile
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 )
 
@@ -53,11 +54,14 @@ func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 // Unwrap returns why the file is unusable.
 func (e *CorruptError) Unwrap() error { return e.Err }
 
-// quote makes an address safe to paste into a shell. Double quotes do in all
-// of them, since addresses hold no dollar sign or backslash unescaped.
+// quote makes an address safe to paste into the system's shell.
 func quote(address string) string {
-	if strings.ContainsAny(address, "&;?*()[]'!~#|<> ") {
-		return `"` + address + `"`
+	switch {
+	case !strings.ContainsAny(address, "&;?*()[]{}'\"!~#$`|<>^%= "):
+		return address
+	case runtime.GOOS == "windows":
+		return `"` + address + `"` // a URL holds no double quote
+	default:
+		return "'" + strings.ReplaceAll(address, "'", `'\''`) + "'"
 	}
-	return address
 }
