@@ -152,6 +152,9 @@ func (s *skim) envelope() (ID, bool) {
 	if s.batch {
 		return nil, true
 	}
+	if !s.ended && s.key != "id" {
+		s.member() // where the message was cut off
+	}
 	cut := !s.ended && s.env.result == nil && s.env.failure == nil
 	return s.env.readableID(), cut || s.env.asks()
 }
