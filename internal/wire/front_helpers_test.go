@@ -144,17 +144,7 @@ func startFrontWith(t *testing.T, opts FrontOptions, sc *script) *frontTest {
 		opts.Owner = func(r *http.Request) string { return r.Header.Get(ownerHeader) }
 	}
 	front := NewStreamableFront(opts)
-	server := httptest.NewServer(front)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // nothing that is left open is waited for
-		if err := front.Close(ctx); err != nil {
-			t.Error(err)
-		}
-		server.CloseClientConnections()
-		server.Close()
-		http.DefaultClient.CloseIdleConnections()
-	})
+	server := newTestServer(t, front, front.Close)
 	return &frontTest{t: t, front: front, server: server, script: sc}
 }
 
@@ -165,12 +155,13 @@ type frontClient struct {
 	session string
 	version string
 	owner   string
+	all     func() []*Session // of the front it speaks to
 }
 
 // open opens a session that negotiates the given version.
 func (ft *frontTest) open(version string) *frontClient {
 	ft.t.Helper()
-	c := &frontClient{t: ft.t, url: ft.server.URL}
+	c := &frontClient{t: ft.t, url: ft.server.URL, all: ft.front.front.all}
 	c.initialize(version)
 	return c
 }
@@ -360,4 +351,54 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func request(id, method, params string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":%q,"params":%s}`, id, method, params)
+}
+
+// sessions are those of the front the client speaks to.
+func (c *frontClient) sessions() []*Session { return c.all() }
+
+// newTestServer is an httptest.Server that ends cleanly with the test.
+func newTestServer(t *testing.T, h http.Handler, closeFront func(context.Context) error) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // nothing that is left open is waited for
+		if err := closeFront(ctx); err != nil {
+			t.Error(err)
+		}
+		server.CloseClientConnections()
+		server.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return server
+}
+
+// bubble talks to a handler without a network, for tests with a clock of their
+// own.
+type bubble struct {
+	t       *testing.T
+	h       http.Handler
+	session string
+}
+
+func (b *bubble) post(body string) (int, string) {
+	r := httptest.NewRequest(http.MethodPost, "/mcp", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json, text/event-stream")
+	if b.session != "" {
+		r.Header.Set(HeaderSession, b.session)
+	}
+	w := httptest.NewRecorder()
+	b.h.ServeHTTP(w, r)
+	if id := w.Header().Get(HeaderSession); id != "" {
+		b.session = id
+	}
+	return w.Code, w.Body.String()
+}
+
+func (b *bubble) open(version string) {
+	b.session = ""
+	if code, body := b.post(initializeMessage(version)); code != http.StatusOK {
+		b.t.Fatalf("initialize: HTTP %d %s", code, body)
+	}
 }

@@ -124,7 +124,7 @@ func (s *Session) attach(st *outStream) *reader {
 	if st.place == nil {
 		st.place = s.posts.PushBack(st)
 	}
-	if post := s.substitute(); post != nil {
+	if post, _ := s.substitute(); post != nil {
 		s.divert(post)
 	}
 	return rd
@@ -179,7 +179,7 @@ func (s *Session) take(st *outStream, rd *reader, whole bool) (step, Frame, uint
 	f := e.frame.Retain()
 	st.cursor++
 	st.unsent -= len(f.Raw)
-	st.wakeWriters()
+	s.wakeWriters(st)
 	plain := whole && e.last && e.seq == 1
 	if plain || s.front.single || s.log.maxEvents < 0 {
 		s.dropFirst(st)
@@ -192,6 +192,15 @@ func (s *Session) take(st *outStream, rd *reader, whole bool) (step, Frame, uint
 	}
 	st.resumable = st.resumable || rd.withIDs
 	return stepSend, f, e.seq
+}
+
+// wakeWriters lets those look again who wait for room on st.
+func (s *Session) wakeWriters(st *outStream) {
+	st.wakeWriters()
+	if s.general.reader == nil {
+		// st may have room now for what waits for the standalone stream.
+		s.general.wakeWriters()
+	}
 }
 
 // detach ends what rd does for st. unsure is the first event that may not have
@@ -211,7 +220,7 @@ func (s *Session) detach(st *outStream, rd *reader, unsure uint64) {
 			s.rewind(st, unsure)
 		}
 		unopened = s.disconnected(st)
-		st.wakeWriters()
+		s.wakeWriters(st)
 	}
 	if s.cause != nil && s.connected == 0 {
 		s.letGo()

@@ -98,13 +98,11 @@ func (s *Session) placeOn(st *outStream, f Frame) (<-chan struct{}, error) {
 // stream or, as Session says, on a POST stream in its stead.
 func (s *Session) placeGeneral(f Frame) (<-chan struct{}, error) {
 	st := s.general
-	room := st.hasRoom(s.front.opts.Queue)
-	if post := s.substitute(); post != nil {
+	if post, busy := s.substitute(); post != nil {
 		s.divert(post)
 		s.append(post, f, false)
 		return nil, nil
-	}
-	if !room {
+	} else if busy || !st.hasRoom(s.front.opts.Queue) {
 		return st.roomChan(), errWait
 	}
 	s.append(st, f, false)
@@ -112,21 +110,25 @@ func (s *Session) placeGeneral(f Frame) (<-chan struct{}, error) {
 }
 
 // substitute returns the POST stream that stands in for the standalone one,
-// nil where none has to or can.
-func (s *Session) substitute() *outStream {
+// nil where none has to or can. busy says that one would, had it room.
+func (s *Session) substitute() (post *outStream, busy bool) {
 	if s.front.single || s.general.reader != nil {
-		return nil
+		return nil, false
 	}
 	if s.listened && s.general.hasRoom(s.front.opts.Queue) {
-		return nil
+		return nil, false
 	}
 	for e := s.posts.Front(); e != nil; e = e.Next() {
 		st, _ := e.Value.(*outStream)
-		if st.pending > 0 && st.hasRoom(s.front.opts.Queue) {
-			return st
+		if st.pending == 0 {
+			continue
 		}
+		if st.hasRoom(s.front.opts.Queue) {
+			return st, false
+		}
+		busy = true
 	}
-	return nil
+	return nil, busy
 }
 
 // divert moves what waits on the standalone stream to a POST stream.
