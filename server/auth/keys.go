@@ -160,7 +160,7 @@ func (s *keySource) held(kid string, now time.Time) *signingKey {
 		return nil
 	}
 	if now.Sub(set.fetched) >= keyRefresh {
-		s.refresh(now, false)
+		_, _ = s.refresh(now, false) // too early is fine: the set is still usable
 	}
 	return set.keys[kid]
 }
