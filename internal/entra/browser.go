@@ -5,17 +5,18 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
 )
 
 // SignInBrowser signs a person in with a browser on this machine:
 // authorization code with PKCE, returned to a listener on loopback (RFC 8252
-// section 7.3). open is called once with the address to visit; it must not
-// block. The wait is bounded to five minutes.
+// section 7.3). open is called once, in a goroutine of its own, with the
+// address to visit; it may return at once or when the browser is closed. Its
+// error ends the sign-in. The wait is bounded to five minutes.
 //
 // The listener is our own. MSAL's gives up at the first request that is not
 // the answer, such as a port scanner's or a browser's for a favicon.
@@ -38,16 +39,28 @@ func (c *Client) SignInBrowser(ctx context.Context, open func(url string) error,
 	if err != nil {
 		return SignIn{}, err
 	}
-	if err := open(address); err != nil {
-		return SignIn{}, fmt.Errorf("opening the browser: %w", err)
-	}
-	reply, err := callback.wait(ctx, browserLimit)
+	opened := make(chan error, 1)
+	go func() { opened <- open(address); close(opened) }()
+	reply, err := callback.wait(ctx, opened, browserLimit)
 	if err != nil {
 		return SignIn{}, err
 	}
 	result, err := c.redeem(ctx, msal, callback, verifier, o, reply)
 	reply.finish(err)
+	callback.close()
+	awaitOpener(opened)
 	return result, err
+}
+
+// awaitOpener gives open a moment to return. A browser in the foreground can
+// take as long as its person likes, and is nothing to wait for.
+func awaitOpener(opened <-chan error) {
+	timer := time.NewTimer(callbackGrace)
+	defer timer.Stop()
+	select {
+	case <-opened:
+	case <-timer.C:
+	}
 }
 
 // authorizeURL returns the address at which the person signs in. MSAL's public

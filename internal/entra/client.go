@@ -24,8 +24,8 @@ const (
 // A TokenCache stores MSAL's tokens and excludes other processes while they
 // are renewed. Package tokencache provides it.
 //
-// Neither Replace nor Export may take the lock: a [Client] holds it around the
-// pair, and reads without it.
+// A [Client] reads without the lock and holds it around each Replace that is
+// followed by an Export; those two must not wait for it then.
 type TokenCache interface {
 	cache.ExportReplace
 	// Lock waits for the lock among all processes of the user until ctx ends.

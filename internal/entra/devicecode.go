@@ -79,7 +79,7 @@ func (c *Client) awaitDevice(ctx, opCtx context.Context, ex *exchange, pending p
 				return SignIn{}, outage
 			}
 			return SignIn{}, &Error{Op: opSignIn, Kind: KindExpired, Description: "the code expired before anyone entered it",
-				Hint: "Get a new one: mcpctl login URL"}
+				Hint: "Get a new one: mcpctl login URL; if the page said that access is blocked, sign in with a browser: mcpctl login URL --browser"}
 		}
 		failure := ex.explain(ctx, opSignIn, flowDeviceCode, c.scopes, err)
 		if !failure.Transient() {

@@ -99,18 +99,26 @@ func (cb *callback) close() {
 	})
 }
 
-// wait returns the first answer that carries our state.
-func (cb *callback) wait(ctx context.Context, limit time.Duration) (*reply, error) {
+// wait returns the first answer that carries our state. opened is the outcome
+// of opening the browser; success says nothing yet.
+func (cb *callback) wait(ctx context.Context, opened <-chan error, limit time.Duration) (*reply, error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	select {
-	case r := <-cb.replies:
-		return r, nil
-	case <-ctx.Done():
-		return nil, &Error{Op: opSignIn, Kind: KindCanceled, cause: ctx.Err()}
-	case <-timer.C:
-		return nil, &Error{Op: opSignIn, Kind: KindExpired, Hint: kindHints[KindExpired],
-			Description: fmt.Sprintf("nobody finished the sign-in in the browser within %s", limit)}
+	for {
+		select {
+		case r := <-cb.replies:
+			return r, nil
+		case err := <-opened:
+			if err != nil {
+				return nil, fmt.Errorf("opening the browser: %w", err)
+			}
+			opened = nil
+		case <-ctx.Done():
+			return nil, &Error{Op: opSignIn, Kind: KindCanceled, cause: ctx.Err()}
+		case <-timer.C:
+			return nil, &Error{Op: opSignIn, Kind: KindExpired, Hint: kindHints[KindExpired],
+				Description: fmt.Sprintf("nobody finished the sign-in in the browser within %s", limit)}
+		}
 	}
 }
 

@@ -251,3 +251,18 @@ func TestBrowserThatDoesNotOpen(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+func TestBrowserSignInThatNobodyFinishes(t *testing.T) {
+	cb, err := listenCallback("state", "login.microsoftonline.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cb.close()
+	opened := make(chan error, 1)
+	opened <- nil
+	_, err = cb.wait(t.Context(), opened, time.Millisecond)
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != KindExpired {
+		t.Errorf("error is %v", err)
+	}
+}
