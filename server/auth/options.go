@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,27 +69,12 @@ type Options struct {
 // settle checks the options and puts them into the form the rules compare with.
 // Every fault is reported, not only the first.
 func (o Options) settle() (*Verifier, error) {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-
 	v := &Verifier{
 		needGroups: o.NeedGroups,
-		skew:       o.Skew,
-		maxBytes:   o.MaxTokenBytes,
+		skew:       cmp.Or(o.Skew, DefaultSkew),
+		maxBytes:   cmp.Or(o.MaxTokenBytes, DefaultMaxTokenBytes),
 		now:        o.Now,
 		log:        o.Logger,
-	}
-	if v.skew == 0 {
-		v.skew = DefaultSkew
-	}
-	if v.skew < 0 || v.skew > maxSkew {
-		fault("skew %v is not between 0 and %v", o.Skew, maxSkew)
-	}
-	if v.maxBytes == 0 {
-		v.maxBytes = DefaultMaxTokenBytes
-	}
-	if v.maxBytes < 0 || o.CacheSize < 0 {
-		fault("token size and cache size cannot be negative")
 	}
 	if v.now == nil {
 		v.now = time.Now
@@ -96,76 +82,103 @@ func (o Options) settle() (*Verifier, error) {
 	if v.log == nil {
 		v.log = slog.New(slog.DiscardHandler)
 	}
+	var faults faultList
+	if v.skew < 0 || v.skew > maxSkew {
+		faults.add("skew %v is not between 0 and %v", o.Skew, maxSkew)
+	}
+	if v.maxBytes < 0 || o.CacheSize < 0 {
+		faults.add("token size and cache size cannot be negative")
+	}
+	o.settleAuthority(v, &faults)
+	settleTenants(v, &faults)
+	o.settleAudiences(v, &faults)
+	o.settlePermissions(v, &faults)
+	return v, errors.Join(faults...)
+}
 
+// faultList collects what is wrong with the options.
+type faultList []error
+
+func (f *faultList) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
+
+func (o Options) settleAuthority(v *Verifier, faults *faultList) {
 	v.tenants = lowerAll(o.TenantIDs)
-	if o.Authority != "" {
-		a, tenant, err := loopbackAuthority(o.Authority)
-		if err != nil {
-			faults = append(faults, err)
-		} else if len(v.tenants) == 0 {
-			v.tenants = []string{tenant}
-		} else if !slices.Contains(v.tenants, tenant) {
-			fault("tenant %s of the authority is not among the tenants", tenant)
-		}
-		if o.Cloud != "" {
-			fault("cloud and authority exclude each other")
-		}
-		v.authority = a
-	} else {
+	if o.Authority == "" {
 		a, err := cloudAuthority(o.Cloud)
 		if err != nil {
-			faults = append(faults, err)
+			faults.add("%w", err)
 		}
 		v.authority = a
-		if len(v.tenants) == 0 {
-			fault("no tenant: name the tenants whose callers may come in")
-		}
+		return
+	}
+	if o.Cloud != "" {
+		faults.add("cloud and authority exclude each other")
+	}
+	a, tenant, err := loopbackAuthority(o.Authority)
+	v.authority = a
+	switch {
+	case err != nil:
+		faults.add("%w", err)
+	case len(v.tenants) == 0:
+		v.tenants = []string{tenant}
+	case !slices.Contains(v.tenants, tenant):
+		faults.add("tenant %s of the authority is not among the tenants", tenant)
+	}
+}
+
+func settleTenants(v *Verifier, faults *faultList) {
+	if len(v.tenants) == 0 {
+		faults.add("no tenant: name the tenants whose callers may come in")
 	}
 	if len(v.tenants) > maxTenants {
-		fault("%d tenants are more than %d", len(v.tenants), maxTenants)
+		faults.add("%d tenants are more than %d", len(v.tenants), maxTenants)
 	}
 	for _, tenant := range v.tenants {
-		if !isGUID(tenant) {
-			fault("tenant %q is not a tenant id; names such as common or contoso.com admit tenants unseen, so use the GUID", tenant)
-		} else if tenant == personalTenant {
-			fault("tenant %s is that of personal Microsoft accounts, which are not supported", tenant)
+		switch {
+		case !isGUID(tenant):
+			faults.add("tenant %q is not a tenant id; names such as common or contoso.com admit tenants unseen, so use the GUID", tenant)
+		case tenant == personalTenant:
+			faults.add("tenant %s is that of personal Microsoft accounts, which are not supported", tenant)
 		}
 	}
+}
 
+func (o Options) settleAudiences(v *Verifier, faults *faultList) {
 	for _, audience := range o.Audiences {
 		if lower := strings.ToLower(audience); isGUID(lower) {
 			audience = lower
 		}
 		if audience == "" || isGraph(audience) {
-			fault("audience %q cannot be this server's own", audience)
+			faults.add("audience %q cannot be this server's own", audience)
 		}
 		v.audiences = append(v.audiences, audience)
 	}
 	if !slices.ContainsFunc(v.audiences, isGUID) {
-		fault("no audience is a client id (GUID), which is what version 2.0 tokens name")
+		faults.add("no audience is a client id (GUID), which is what version 2.0 tokens name")
 	}
+}
 
+func (o Options) settlePermissions(v *Verifier, faults *faultList) {
 	for _, scope := range o.RequiredScopes {
 		short, err := shortScope(scope, v.audiences)
 		if err != nil {
-			faults = append(faults, err)
+			faults.add("%w", err)
 		}
 		v.scopes = append(v.scopes, short)
 	}
 	v.roles = slices.Clone(o.RequiredRoles)
 	if slices.Contains(v.roles, "") {
-		fault("a required role is empty")
+		faults.add("a required role is empty")
 	}
 	if len(v.scopes) == 0 && len(v.roles) == 0 {
-		fault("neither a scope nor a role is required: name the scopes for users, the roles for applications, or both")
+		faults.add("neither a scope nor a role is required: name the scopes for users, the roles for applications, or both")
 	}
 	v.clients = lowerAll(o.AllowedClients)
 	for _, client := range v.clients {
 		if !isGUID(client) {
-			fault("allowed client %q is not a client id (GUID)", client)
+			faults.add("allowed client %q is not a client id (GUID)", client)
 		}
 	}
-	return v, errors.Join(faults...)
 }
 
 // shortScope returns a scope as scp spells it. A scope of another resource is

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -39,11 +40,7 @@ func New(o Options) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := o.CacheSize
-	if size == 0 {
-		size = DefaultCacheSize
-	}
-	v.cache = newVerdictCache(size)
+	v.cache = newVerdictCache(cmp.Or(o.CacheSize, DefaultCacheSize))
 	v.keys = newKeyring(v.authority, v.tenants, o.HTTPClient, v.now, v.log)
 	return v, nil
 }
