@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,8 +52,8 @@ func (rep report) print(o options, w io.Writer) error {
 		return out.Encode(rep)
 	}
 	m := rep.Machine
-	fmt.Fprintf(w, "%s, %s cores, %s; %s, Node %s; %s. Loopback HTTP, medians; %d starts, %d rounds of %d calls in turns, %d calls at %d outstanding.\n\n",
-		m["processor"], m["cores"], m["system"], m["go"], m["node"], rep.Time.Format(time.DateOnly),
+	fmt.Fprintf(w, "%s, %s cores (load average %s before the run), %s; %s, Node %s; %s. Loopback HTTP, medians; %d starts, %d rounds of %d calls in turns, %d calls at %d outstanding.\n\n",
+		m["processor"], m["cores"], cmp.Or(m["load_average"], "unknown"), m["system"], m["go"], m["node"], rep.Time.Format(time.DateOnly),
 		rep.Plan.Starts, rep.Plan.Rounds, rep.Plan.Calls, rep.Plan.Load, outstanding)
 	writeTable(w, rep.Plan, rep.Results)
 	return nil
@@ -64,7 +65,7 @@ func machine(ctx context.Context) map[string]string {
 		node = []byte("none")
 	}
 	return map[string]string{
-		"processor": processor(), "cores": strconv.Itoa(runtime.NumCPU()), "system": runtime.GOOS + "/" + runtime.GOARCH,
+		"processor": processor(), "cores": strconv.Itoa(runtime.NumCPU()), "load_average": loadAverage(), "system": runtime.GOOS + "/" + runtime.GOARCH,
 		"go": runtime.Version(), "node": strings.TrimSpace(string(node)),
 	}
 }

@@ -57,3 +57,10 @@ func processor() string {
 	}
 	return "unknown processor"
 }
+
+// loadAverage is how many processes wanted a processor over the last minute.
+func loadAverage() string {
+	average, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(average), " ")
+	return first
+}

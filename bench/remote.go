@@ -26,6 +26,12 @@ func startRemote(ctx context.Context) (url string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
+	ctx, kill := context.WithCancel(ctx)
+	defer func() {
+		if err != nil {
+			kill()
+		}
+	}()
 	cmd := exec.CommandContext(ctx, self, remoteMode)
 	cmd.Stderr = os.Stderr
 	cmd.WaitDelay = 5 * time.Second
@@ -41,8 +47,11 @@ func startRemote(ctx context.Context) (url string, stop func(), err error) {
 		return "", nil, fmt.Errorf("starting the remote: %w", err)
 	}
 	stop = func() {
-		stdin.Close() // the remote ends with its stdin; the context's end is the bound
+		stdin.Close() // the remote ends with its stdin
+		bound := time.AfterFunc(3*time.Second, kill)
 		_ = cmd.Wait()
+		bound.Stop()
+		kill()
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 type stdioSession struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
+	stdout io.ReadCloser
 	stderr *tail
 	done   chan struct{} // closed once stdout ended and the process was waited for
 	ids    atomic.Int64
@@ -40,20 +41,19 @@ func spawn(ctx context.Context, argv, env []string) (*stdioSession, error) {
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	stdout, err := s.cmd.StdoutPipe()
-	if err != nil {
+	if s.stdout, err = s.cmd.StdoutPipe(); err != nil {
 		return nil, err
 	}
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go s.read(stdout)
+	go s.read()
 	return s, nil
 }
 
-func (s *stdioSession) read(stdout io.Reader) {
+func (s *stdioSession) read() {
 	defer close(s.done)
-	in := bufio.NewReaderSize(stdout, 256<<10)
+	in := bufio.NewReaderSize(s.stdout, 256<<10)
 	var err error
 	for err == nil {
 		var line []byte
@@ -64,7 +64,7 @@ func (s *stdioSession) read(stdout io.Reader) {
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the bridge closed its stdout")
 	}
-	_, _ = io.Copy(io.Discard, stdout)
+	_, _ = io.Copy(io.Discard, s.stdout)
 	_ = s.cmd.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,6 +139,7 @@ func (s *stdioSession) close() {
 	case <-s.done:
 	case <-time.After(3 * time.Second):
 		_ = s.cmd.Process.Kill()
+		s.stdout.Close() // a child of the bridge's may still hold the other end
 		<-s.done
 	}
 }
