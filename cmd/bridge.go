@@ -88,7 +88,7 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 		Logger:     log,
 	}
 	if !o.noAuth {
-		if opts, err = withProfile(ctx, o.deps, opts); err != nil {
+		if opts, err = withProfile(o.deps, opts); err != nil {
 			return err
 		}
 	}
@@ -116,4 +116,3 @@ func parseHeaders(flags []string) (http.Header, error) {
 	}
 	return h, nil
 }
-

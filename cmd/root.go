@@ -44,6 +44,10 @@ To try it:    mcpctl demo`,
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	root.AddCommand(
+		newLogin(deps, runLogin),
+		newLogout(deps),
+		newStatus(deps),
+		newToken(deps),
 		newBridge(deps, runBridge),
 		newVersion(deps),
 	)

@@ -56,4 +56,3 @@ func newVersion(deps Deps) *cobra.Command {
 	out.add(c)
 	return c
 }
-

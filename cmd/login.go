@@ -1,0 +1,207 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcpctl/mcpctl/internal/entra"
+	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/tokencache"
+)
+
+// loginOptions are the flags of mcpctl login.
+type loginOptions struct {
+	deps       Deps
+	url        string
+	deviceCode bool
+	browser    bool
+	tenant     string
+	clientID   string
+	scopes     []string
+	store      string
+	devCA      string
+	transport  string
+	out        outputFlag
+}
+
+func newLogin(deps Deps, run func(context.Context, loginOptions) error) *cobra.Command {
+	o := loginOptions{deps: deps}
+	c := &cobra.Command{
+		Use:     "login URL",
+		Short:   "Sign in to an MCP server with Microsoft Entra ID",
+		GroupID: "client",
+		Long: `Sign in to the MCP server at URL with Microsoft Entra ID.
+
+The server tells which tenant, client and scopes belong to it; they are pinned in
+a profile that "mcpctl bridge URL" uses from then on. Flags replace what the
+server says. Tokens are kept in a sealed file; its key is in the keyring of the
+operating system.
+
+With a browser on this machine the sign-in opens there. Without one, or with
+--device-code, it shows a code to enter on any device.`,
+		Example: `  mcpctl login https://mcp.contoso.com/mcp
+  mcpctl login https://mcp.contoso.com/mcp --device-code
+  mcpctl login https://mcp.contoso.com/mcp --tenant contoso.com --client-id 11111111-2222-3333-4444-555555555555`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.url = args[0]
+			return run(c.Context(), o)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&o.deviceCode, "device-code", false, "sign in with a code on any device")
+	f.BoolVar(&o.browser, "browser", false, "sign in with the browser of this machine")
+	c.MarkFlagsMutuallyExclusive("device-code", "browser")
+	f.StringVar(&o.tenant, "tenant", "", "`tenant` id or verified domain to sign in to")
+	f.StringVar(&o.clientID, "client-id", "", "application `id` of the public client to sign in with")
+	f.StringArrayVar(&o.scopes, "scope", nil, "full `scope` to ask for (repeatable)")
+	f.StringVar(&o.store, "token-store", "auto", "where the key of the token file is kept: auto, keyring or file")
+	f.StringVar(&o.devCA, "dev-ca", "", "CA `file` of a development authority on this machine")
+	f.StringVar(&o.transport, "transport", "auto", "how bridges speak to the server: auto, http or sse")
+	o.out.add(c)
+	return c
+}
+
+func runLogin(ctx context.Context, o loginOptions) error {
+	if _, err := checkEndpoint(o.url); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	mode, err := tokencache.ParseMode(o.store)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if !slices.Contains([]string{"auto", "http", "sse"}, o.transport) {
+		return &exitError{exitUsage, fmt.Errorf("unknown transport %q: use auto, http or sse", o.transport)}
+	}
+	if o.devCA != "" {
+		if o.devCA, err = filepath.Abs(o.devCA); err != nil {
+			return err
+		}
+	}
+	p, err := pinFor(ctx, o)
+	if err != nil {
+		return err
+	}
+	profiles, err := openProfiles(o.deps)
+	if err != nil {
+		return err
+	}
+	ui := newLoginUI(o)
+	if old, err := profiles.Load(o.url); err == nil {
+		ui.changes(profile.Diff(old, profile.Pin{TenantID: p.TenantID, Authority: p.Authority, ClientID: p.ClientID, Scopes: p.Scopes}))
+	}
+
+	log := slog.New(slog.NewTextHandler(o.deps.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	storeAt, err := storeOptions(p.DevCA != "", log)
+	if err != nil {
+		return err
+	}
+	store, err := tokencache.OpenForLogin(ctx, storeAt, mode)
+	if err != nil {
+		return err
+	}
+	signIn, err := signInWith(ctx, o, ui, p, store, log)
+	if closeErr := store.Close(); err == nil && closeErr != nil {
+		err = fmt.Errorf("keeping the tokens: %w", closeErr)
+	}
+	if err != nil {
+		return err
+	}
+	p.Account = profile.Account{HomeAccountID: signIn.Account.HomeAccountID, Username: signIn.Account.Username}
+	p.TokenStore = string(store.Backend())
+	p.Transport = o.transport
+	if p, err = profiles.Save(p); err != nil {
+		return err
+	}
+	return ui.done(p, signIn)
+}
+
+// pinFor decides what the sign-in is for: what the server says, replaced by
+// flags where there are any.
+func pinFor(ctx context.Context, o loginOptions) (profile.Profile, error) {
+	p := profile.Profile{URL: o.url, ClientID: o.clientID, Scopes: o.scopes, DevCA: o.devCA}
+	discovered, err := discover(ctx, o)
+	if err != nil {
+		return p, err
+	}
+	authority, err := discovered.Authority(o.tenant, o.devCA)
+	if err != nil {
+		return p, fmt.Errorf("%w\nRun: mcpctl login %s --tenant TENANT", err, o.url)
+	}
+	p.Authority, p.TenantID = authority.String(), authority.Tenant()
+	if p.ClientID == "" {
+		p.ClientID = discovered.ClientID
+	}
+	if p.ClientID == "" {
+		return p, fmt.Errorf("the server at %s does not say which client application to sign in with. Ask its operator for the application (client) id.\nRun: mcpctl login %s --client-id ID", o.url, o.url)
+	}
+	if !entra.IsGUID(p.ClientID) {
+		return p, &exitError{exitUsage, fmt.Errorf("the client id %q is not an application id: it should look like 11111111-2222-3333-4444-555555555555", p.ClientID)}
+	}
+	if len(p.Scopes) == 0 {
+		p.Scopes = discovered.Scopes
+	}
+	remote, err := url.Parse(o.url)
+	if err != nil {
+		return p, err
+	}
+	if p.Scopes, err = entra.CheckScopes(p.Scopes, remote); err != nil {
+		return p, err
+	}
+	if len(p.Scopes) == 0 {
+		return p, fmt.Errorf("the server at %s does not say which scope to ask for. Ask its operator for the full scope, such as api://…/Mcp.Access.\nRun: mcpctl login %s --scope SCOPE", o.url, o.url)
+	}
+	return p, nil
+}
+
+func discover(ctx context.Context, o loginOptions) (entra.Discovery, error) {
+	client, err := entra.NewResourceClient(o.url, o.devCA)
+	if err != nil {
+		return entra.Discovery{}, err
+	}
+	defer client.CloseIdleConnections()
+	d, err := entra.Discover(ctx, client, o.url)
+	complete := o.tenant != "" && o.clientID != "" && len(o.scopes) > 0
+	switch {
+	case err != nil && complete && ctx.Err() == nil && !errors.Is(err, entra.ErrUntrustedMetadata):
+		return entra.Discovery{URL: o.url}, nil // the flags say everything
+	case err != nil:
+		return d, err
+	case !d.AuthRequired && !complete:
+		return d, fmt.Errorf("the server at %s asks for no sign-in.\nRun: mcpctl bridge %s --no-auth", o.url, o.url)
+	}
+	return d, nil
+}
+
+// signInWith runs the flow: the one that was asked for, else the browser where
+// there is one, and the browser too where policy forbids device codes.
+func signInWith(ctx context.Context, o loginOptions, ui *loginUI, p profile.Profile, store *tokencache.Login, log *slog.Logger) (entra.SignIn, error) {
+	p.Account = profile.Account{} // whoever signs in now
+	client, err := signInClient(p, store, log)
+	if err != nil {
+		return entra.SignIn{}, err
+	}
+	defer client.CloseIdleConnections()
+	if o.browser || !o.deviceCode && ui.hasBrowser() {
+		return client.SignInBrowser(ctx, ui.openBrowser)
+	}
+	signIn, err := client.SignInDeviceCode(ctx, ui.showCode)
+	ui.stopWaiting()
+	var failed *entra.Error
+	if errors.As(err, &failed) && failed.Kind == entra.KindDeviceCodeBlocked {
+		if !o.deviceCode && ui.canOpenBrowser() {
+			ui.say("Your organisation does not allow sign-in with a code (" + failed.Code + "). Going on in the browser.")
+			return client.SignInBrowser(ctx, ui.openBrowser)
+		}
+		return signIn, fmt.Errorf("%w\nRun: mcpctl login %s --browser", err, strings.TrimSpace(o.url))
+	}
+	return signIn, err
+}

@@ -1,0 +1,118 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/mcpctl/mcpctl/bridge"
+	"github.com/mcpctl/mcpctl/internal/entra"
+	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/tokencache"
+)
+
+// storeOptions says where the tokens of an authority are kept. A development
+// authority gets a place of its own, so that it can never touch real tokens.
+func storeOptions(dev bool, log *slog.Logger) (tokencache.Options, error) {
+	dir, err := profile.Dir()
+	if err != nil {
+		return tokencache.Options{}, err
+	}
+	o := tokencache.Options{Dir: dir, Service: "mcpctl", Logger: log}
+	if dev {
+		o.Dir, o.Service = filepath.Join(dir, "dev"), "mcpctl-dev"
+	}
+	return o, nil
+}
+
+func openProfiles(deps Deps) (*profile.Store, error) {
+	dir, err := profile.Dir()
+	if err != nil {
+		return nil, err
+	}
+	return profile.Open(dir, deps.Now), nil
+}
+
+// signInClient opens the sign-in that a profile pins. It reads and sends
+// nothing yet.
+func signInClient(p profile.Profile, cache entra.TokenCache, log *slog.Logger) (*entra.Client, error) {
+	authority, err := entra.ParseAuthority(p.Authority, p.DevCA)
+	if err != nil {
+		return nil, fmt.Errorf("reading the profile of %s: %w", p.URL, err)
+	}
+	return entra.New(entra.Options{
+		Authority: authority, ClientID: p.ClientID, Scopes: p.Scopes, Resource: p.URL,
+		Account: p.Account.HomeAccountID, Cache: cache, Logger: log,
+	})
+}
+
+// openSignIn opens the existing sign-in for a profile.
+func openSignIn(p profile.Profile, log *slog.Logger) (*entra.Client, error) {
+	store, err := storeOptions(p.DevCA != "", log)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := tokencache.Open(store)
+	if err != nil {
+		return nil, err
+	}
+	return signInClient(p, cache, log)
+}
+
+// tokenSource brings a profile's tokens to the bridge.
+type tokenSource struct {
+	url    string
+	client *entra.Client
+}
+
+// Token implements bridge.TokenSource.
+func (s tokenSource) Token(ctx context.Context) (bridge.Token, time.Time, error) {
+	t, err := s.client.Token(ctx)
+	if err != nil {
+		return "", time.Time{}, s.hint(err)
+	}
+	return bridge.Token(t.Value.Reveal()), t.ExpiresOn, nil
+}
+
+// Refresh implements bridge.TokenSource.
+func (s tokenSource) Refresh(ctx context.Context, rejected bridge.Token, challenge []string) (bridge.Token, time.Time, error) {
+	var claims string
+	if c, ok := bearer(challenge); ok && c.Params["error"] == "insufficient_claims" {
+		claims = c.Params["claims"]
+	}
+	t, err := s.client.Refresh(ctx, entra.NewSecret(string(rejected)), claims)
+	if err != nil {
+		return "", time.Time{}, s.hint(err)
+	}
+	return bridge.Token(t.Value.Reveal()), t.ExpiresOn, nil
+}
+
+// Refused implements bridge.TokenSource.
+func (s tokenSource) Refused(status int, challenge []string) error {
+	reason := fmt.Sprintf("it answered HTTP %d and gave no reason", status)
+	if c, ok := bearer(challenge); ok && c.Params["error_description"] != "" {
+		reason = fmt.Sprintf("%.400s (%.60s)", c.Params["error_description"], c.Params["error"])
+	}
+	return fmt.Errorf("the MCP server at %s does not accept your sign-in: %s. If you signed in with the wrong account or the server's settings have changed, run: mcpctl login %s", s.url, reason, s.url)
+}
+
+// hint adds the command that helps where a person has to sign in.
+func (s tokenSource) hint(err error) error {
+	if errors.Is(err, entra.ErrSignInRequired) || errors.Is(err, tokencache.ErrUnreadable) {
+		return fmt.Errorf("%w. Run: mcpctl login %s", err, s.url)
+	}
+	return err
+}
+
+func bearer(challenge []string) (entra.Challenge, bool) {
+	all, _ := entra.ParseChallenges(challenge) // what could be read counts
+	for _, c := range all {
+		if c.Scheme == "bearer" {
+			return c, true
+		}
+	}
+	return entra.Challenge{}, false
+}
