@@ -46,6 +46,8 @@ type Cache struct {
 	// unsaved is the file, sealed, that could not be written. It stands in for
 	// the one on disk until a write succeeds or that one is another.
 	unsaved []byte
+	// saveErr is why the last save failed.
+	saveErr error
 	// backend keeps key; only a login sets it.
 	backend Backend
 	// creates is set for a login: it may write where there is no file.
@@ -129,11 +131,14 @@ func (c *Cache) Replace(ctx context.Context, u cache.Unmarshaler, _ cache.Replac
 // Export stores what MSAL holds. The caller has the lock. It always returns
 // nil, since MSAL answers an error by throwing away the token it has just
 // received: what can't be written is logged, kept in memory, and written later
-// when possible. It ignores ctx for the same reason; it takes well under a
-// second.
+// when possible. It ignores ctx for the same reason. It takes milliseconds; on
+// a disk that fails a quarter of a second, and on Windows at most 2 s for each
+// of three attempts while other processes keep the file open.
 func (c *Cache) Export(_ context.Context, m cache.Marshaler, _ cache.ExportHints) error {
-	if err := c.save(m); err != nil {
-		c.logger.Warn("keeping tokens in memory only", "store", c.files.path(tokensName), "err", err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.saveErr = c.save(m); c.saveErr != nil {
+		c.logger.Warn("storing tokens", "store", c.files.path(tokensName), "err", c.saveErr)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package tokencache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -23,14 +24,14 @@ var (
 	ErrNoKeyring = errors.New("no usable keyring")
 
 	// ErrLockTimeout means that another process held the refresh lock for
-	// longer than the bound.
-	ErrLockTimeout = errors.New("token store locked by another mcpctl process")
+	// longer than the bound. It also is a context.DeadlineExceeded.
+	ErrLockTimeout error = lockTimeout{}
 
 	// ErrKeyNotFound is what a [Keyring] returns from Get and Delete when it
 	// works and has no such entry.
 	ErrKeyNotFound = errors.New("key not found")
 
-	// errNotStored is why a login's token lives in memory only.
+	// errNotStored is why tokens live in memory only.
 	errNotStored = errors.New("tokens not stored")
 )
 
@@ -41,6 +42,18 @@ func unreadable(path string, reason error) error {
 
 // unavailable reports why a key store gave no answer. The hint says what to do
 // about that kind of store.
-func unavailable(where, reason, hint string) error {
-	return fmt.Errorf("%w: %s: %s; %s", ErrKeyringUnavailable, where, reason, hint)
+func unavailable(b Backend, reason error, hint string) error {
+	return fmt.Errorf("%w: %v: %w; %s", ErrKeyringUnavailable, b, reason, hint)
 }
+
+// lockTimeout is the type of ErrLockTimeout.
+type lockTimeout struct{}
+
+func (lockTimeout) Error() string { return "token store locked by another mcpctl process" }
+
+// Is makes the bound look like the caller's own deadline, so that callers may
+// set either.
+func (lockTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// Timeout follows the convention of package net.
+func (lockTimeout) Timeout() bool { return true }

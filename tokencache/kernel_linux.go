@@ -3,7 +3,6 @@ package tokencache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -70,7 +69,7 @@ func (s *kernelKeyStore) with(op func(ring int) error) error {
 }
 
 func (s *kernelKeyStore) unavailable(err error) error {
-	return fmt.Errorf("%w: %v: %w; containers often forbid it", ErrKeyringUnavailable, BackendKernel, err)
+	return unavailable(BackendKernel, err, "containers often forbid it")
 }
 
 func (s *kernelKeyStore) get(_ context.Context, id keyID) (k *key, err error) {

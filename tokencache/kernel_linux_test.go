@@ -1,6 +1,7 @@
 package tokencache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -123,7 +124,7 @@ func TestUnwritableDirectory(t *testing.T) {
 	opts, _ := options(t)
 	signIn(t, opts, ModeFile, "old")
 	// The test may run as root, whom no mode stops; the process becomes nobody.
-	dir, err := os.MkdirTemp("", "tokencache-readonly-")
+	dir, err := os.MkdirTemp("", "tokencache-readonly-") //nolint:usetesting // nobody can't enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +159,7 @@ func childReadOnly() error {
 			return err
 		}
 	}
-	if _, err := OpenForLogin(contextFor(), Options{Dir: os.Getenv("STORE")}, ModeKeyring); !errors.Is(err, os.ErrPermission) {
+	if _, err := OpenForLogin(context.Background(), Options{Dir: os.Getenv("STORE")}, ModeKeyring); !errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("login says %w", err)
 	}
 	return childRefresh()
@@ -171,19 +172,19 @@ func childRefresh() error {
 	if err != nil {
 		return err
 	}
-	unlock, err := c.Lock(contextFor())
+	unlock, err := c.Lock(context.Background())
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	var m msal
-	if err := c.Replace(contextFor(), &m, cache.ReplaceHints{}); err != nil {
+	if err := c.Replace(context.Background(), &m, cache.ReplaceHints{}); err != nil {
 		return err
 	}
-	if err := c.Export(contextFor(), &msal{data: []byte("new")}, cache.ExportHints{}); err != nil {
+	if err := c.Export(context.Background(), &msal{data: []byte("new")}, cache.ExportHints{}); err != nil {
 		return err
 	}
-	if err := c.Replace(contextFor(), &m, cache.ReplaceHints{}); err != nil {
+	if err := c.Replace(context.Background(), &m, cache.ReplaceHints{}); err != nil {
 		return err
 	}
 	_, err = os.Stdout.Write(m.data)

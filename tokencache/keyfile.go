@@ -3,7 +3,6 @@ package tokencache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strings"
 )
@@ -46,5 +45,5 @@ func (s fileKeyStore) delete(_ context.Context, id keyID) error {
 }
 
 func (s fileKeyStore) unavailable(err error) error {
-	return fmt.Errorf("%w: %v: %w; check the permissions of %s", ErrKeyringUnavailable, BackendFile, err, s.files.dir)
+	return unavailable(BackendFile, err, "check the permissions of "+s.files.dir)
 }

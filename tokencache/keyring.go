@@ -153,6 +153,5 @@ func (s *osKeyStore) begin(ctx context.Context, timeout <-chan time.Time) error 
 
 // unavailable keeps err in the chain: what was only given up may yet happen.
 func (s *osKeyStore) unavailable(err error) error {
-	return fmt.Errorf("%w: %v: %w; make sure that it runs and is unlocked, then try again",
-		ErrKeyringUnavailable, BackendKeyring, err)
+	return unavailable(BackendKeyring, err, "make sure that it runs and is unlocked, then try again")
 }

@@ -1,6 +1,7 @@
 package tokencache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -333,7 +334,7 @@ func childOptions() Options {
 
 // childStatus prints state, backend and error.
 func childStatus() error {
-	s, err := Inspect(contextFor(), childOptions())
+	s, err := Inspect(context.Background(), childOptions())
 	if err != nil {
 		return err
 	}
@@ -347,7 +348,7 @@ func loginChild(t testing.TB, opts Options, mode Mode, env ...string) *exec.Cmd 
 
 // childLogin prints the kind of the error, or the backend.
 func childLogin() error {
-	l, err := OpenForLogin(contextFor(), childOptions(), Mode(os.Getenv("MODE")))
+	l, err := OpenForLogin(context.Background(), childOptions(), Mode(os.Getenv("MODE")))
 	switch {
 	case err == nil:
 		_, err = io.WriteString(os.Stdout, string(l.Backend()))

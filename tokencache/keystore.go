@@ -86,9 +86,10 @@ func (s keyStores) of(b Backend) (keyStore, error) {
 	if ks := s[b]; ks != nil {
 		return ks, nil
 	}
-	return nil, unavailable(fmt.Sprintf("%q", string(b)), "this mcpctl has no such key store on this system",
-		"run `mcpctl logout` and `mcpctl login`")
+	return nil, unavailable(b, errNoBackend, "run `mcpctl logout` and `mcpctl login`")
 }
+
+var errNoBackend = errors.New("this system, or this mcpctl, has none")
 
 // store keeps k and proves that it comes back: macOS's `security -i` exits 0
 // when the command inside it failed.

@@ -2,34 +2,22 @@ package tokencache
 
 import (
 	"context"
-	"errors"
-	"sync"
-	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/cache"
 )
 
-// holdLimit ends a hold that no Export ended. MSAL needs milliseconds from
-// Replace to Export; the rest is for a key store that has to be set up anew.
-const holdLimit = 10 * time.Second
-
-// Login is the cache as a sign-in uses it: it may create the store, and it
-// takes the refresh lock by itself, from the Replace that follows the token
-// response until the Export that stores it. So the lock is never held while
-// the person types a code, bridges go on refreshing meanwhile, and the sign-in
-// adds to what they stored.
+// Login is the cache as a sign-in uses it: it may create the store.
 //
-// A Login serves one sign-in at a time. Its Lock and TryLock are those of a
-// [Cache]; while the caller holds that lock, Replace does not take it again.
+// Like those of [Cache], its Replace and Export take no lock. A sign-in takes
+// it when MSAL has received the tokens and calls Replace, and keeps it until
+// Export has stored them; not before, since then the person types a code, and
+// bridges have to go on refreshing. What they store meanwhile is in what
+// Replace reads.
+//
+// A Login serves one sign-in at a time.
 type Login struct {
 	cache *Cache
 	mode  Mode
-
-	mu      sync.Mutex
-	release func() // ends the hold; nil without one
-	timer   *time.Timer
-	alone   bool // goes on without the lock, which is not to be had
-	saveErr error
 }
 
 var _ cache.ExportReplace = (*Login)(nil)
@@ -44,7 +32,8 @@ var _ cache.ExportReplace = (*Login)(nil)
 //     with [ErrKeyringUnavailable]: its tokens may be good.
 //   - With no place for a key it fails with [ErrNoKeyring].
 //
-// Close the Login when the sign-in is over.
+// It holds the lock for as long as that takes: a few calls to a keyring, each
+// within Options.KeyringTimeout.
 func OpenForLogin(ctx context.Context, opts Options, mode Mode) (*Login, error) {
 	mode, err := ParseMode(string(mode))
 	if err != nil {
@@ -66,39 +55,20 @@ func OpenForLogin(ctx context.Context, opts Options, mode Mode) (*Login, error) 
 	return &Login{cache: c, mode: mode}, nil
 }
 
-// Backend returns where the key is kept.
-func (l *Login) Backend() Backend {
-	l.cache.mu.Lock()
-	defer l.cache.mu.Unlock()
-	return l.cache.backend
-}
-
-// Replace is [Cache.Replace] under the lock. If another process has logged out
-// or in since [OpenForLogin], it prepares the store again.
+// Replace is [Cache.Replace]. Under the lock it prepares the store again, in
+// case another process has logged out, or out and in, since [OpenForLogin].
 func (l *Login) Replace(ctx context.Context, u cache.Unmarshaler, hints cache.ReplaceHints) error {
-	if err := l.hold(ctx); err != nil {
-		return err
-	}
-	if err := l.cache.establish(ctx, l.mode); err != nil {
-		l.letGo()
-		return err
+	if l.cache.lock.held.Load() {
+		if err := l.cache.establish(ctx, l.mode); err != nil {
+			return err
+		}
 	}
 	return l.cache.Replace(ctx, u, hints)
 }
 
-// Export is [Cache.Export]; it ends the hold. [Login.Close] tells whether the
-// tokens were stored.
-func (l *Login) Export(ctx context.Context, m cache.Marshaler, _ cache.ExportHints) error {
-	// Only if the process was suspended between Replace and here.
-	if err := l.hold(context.WithoutCancel(ctx)); err != nil {
-		l.cache.logger.Warn("storing tokens without the lock", "err", err)
-	}
-	err := l.cache.save(m)
-	l.mu.Lock()
-	l.saveErr = err
-	l.mu.Unlock()
-	l.letGo()
-	return nil
+// Export is [Cache.Export]. [Login.Err] tells whether the tokens were stored.
+func (l *Login) Export(ctx context.Context, m cache.Marshaler, hints cache.ExportHints) error {
+	return l.cache.Export(ctx, m, hints)
 }
 
 // Lock is [Cache.Lock].
@@ -107,46 +77,17 @@ func (l *Login) Lock(ctx context.Context) (unlock func(), err error) { return l.
 // TryLock is [Cache.TryLock].
 func (l *Login) TryLock() (unlock func(), ok bool, err error) { return l.cache.TryLock() }
 
-// Close ends the sign-in. Its error says that the last tokens MSAL received
-// are not on disk, and why.
-func (l *Login) Close() error {
-	l.letGo()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.saveErr
+// Backend returns where the key is kept.
+func (l *Login) Backend() Backend {
+	l.cache.mu.Lock()
+	defer l.cache.mu.Unlock()
+	return l.cache.backend
 }
 
-// hold takes the lock unless this Login has it. A process that has the lock
-// for as long as the bound is not refreshing but hanging; throwing away the
-// person's sign-in would be worse than going on.
-func (l *Login) hold(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.alone || l.cache.lock.held.Load() {
-		return nil
-	}
-	unlock, err := l.cache.Lock(ctx)
-	if errors.Is(err, ErrLockTimeout) {
-		l.cache.logger.Warn("signing in without the lock", "err", err)
-		l.alone = true
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	l.release = unlock
-	l.timer = time.AfterFunc(holdLimit, unlock)
-	return nil
-}
-
-func (l *Login) letGo() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.alone = false
-	if l.release == nil {
-		return
-	}
-	l.timer.Stop()
-	l.release()
-	l.release, l.timer = nil, nil
+// Err returns why the tokens of the last Export are not on disk; nil if they
+// are. A sign-in ends with it, because Export itself can't say so.
+func (l *Login) Err() error {
+	l.cache.mu.Lock()
+	defer l.cache.mu.Unlock()
+	return l.cache.saveErr
 }

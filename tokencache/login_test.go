@@ -8,10 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/cache"
 )
 
 // memoryStore is a key store that stands in for the kernel's.
@@ -171,15 +167,11 @@ func TestStoreChangesDuringLogin(t *testing.T) {
 			signIn(t, opts, ModeAuto, "other")
 			want = "other"
 		}
-		var m msal
-		if err := l.Replace(t.Context(), &m, cache.ReplaceHints{}); err != nil || string(m.data) != want {
-			t.Fatalf("the login adds to %q, %v; want %q", m.data, err, want)
+		if before := finish(t, l, "new"); before != want {
+			t.Errorf("the login adds to %q, want %q", before, want)
 		}
-		if err := l.Export(t.Context(), &msal{data: []byte("new")}, cache.ExportHints{}); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
+		if err := l.Err(); err != nil {
+			t.Error(err)
 		}
 		wantRead(t, open(t, opts), "new")
 		if r.len() != 1 {
@@ -188,113 +180,21 @@ func TestStoreChangesDuringLogin(t *testing.T) {
 	}
 }
 
-func TestLoginHoldsTheLockFromReplaceToExport(t *testing.T) {
+// While the person types, siblings refresh; the sign-in adds to what they
+// stored.
+func TestSiblingsRefreshDuringLogin(t *testing.T) {
 	opts, _ := options(t)
+	signIn(t, opts, ModeAuto, "old")
 	l, err := OpenForLogin(t.Context(), opts, ModeAuto)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sibling := open(t, opts)
-	free := func() bool {
-		unlock, ok, err := sibling.TryLock()
-		if err != nil {
-			t.Fatal(err)
-		}
-		unlock()
-		return ok
+	wantRead(t, l, "old")
+	write(t, open(t, opts), "refreshed")
+	if before := finish(t, l, "new"); before != "refreshed" {
+		t.Errorf("the login adds to %q", before)
 	}
-	if !free() {
-		t.Error("locked while the person types")
-	}
-	if err := l.Replace(t.Context(), &msal{}, cache.ReplaceHints{}); err != nil {
-		t.Fatal(err)
-	}
-	if free() {
-		t.Error("not locked between Replace and Export")
-	}
-	if err := l.Export(t.Context(), &msal{data: []byte("tokens")}, cache.ExportHints{}); err != nil {
-		t.Fatal(err)
-	}
-	if !free() {
-		t.Error("locked after Export")
-	}
-
-	// MSAL may fail in between: Close ends the hold.
-	if err := l.Replace(t.Context(), &msal{}, cache.ReplaceHints{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil || !free() {
-		t.Errorf("locked after Close: %v", err)
-	}
-
-	// A caller that has the lock keeps it.
-	unlock, err := l.Lock(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Replace(t.Context(), &msal{}, cache.ReplaceHints{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Export(t.Context(), &msal{data: []byte("tokens")}, cache.ExportHints{}); err != nil {
-		t.Fatal(err)
-	}
-	if free() {
-		t.Error("Export gave up the caller's lock")
-	}
-	unlock()
-}
-
-// A read that no Export follows must not lock bridges out.
-func TestLoginHoldEnds(t *testing.T) {
-	opts, _ := options(t)
-	synctest.Test(t, func(t *testing.T) {
-		l, err := OpenForLogin(t.Context(), opts, ModeAuto)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := l.Replace(t.Context(), &msal{}, cache.ReplaceHints{}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(holdLimit)
-		synctest.Wait()
-		unlock, ok, err := open(t, opts).TryLock()
-		if err != nil || !ok {
-			t.Fatalf("the login still holds the lock: %v", err)
-		}
-		unlock()
-		if err := l.Export(t.Context(), &msal{data: []byte("tokens")}, cache.ExportHints{}); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		wantRead(t, open(t, opts), "tokens")
-	})
-}
-
-// A sibling that hangs with the lock must not cost the person the sign-in.
-func TestLoginGoesOnWithoutTheLock(t *testing.T) {
-	opts, _ := options(t)
-	opts.LockTimeout = 20 * time.Millisecond
-	l, err := OpenForLogin(t.Context(), opts, ModeAuto)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock, err := open(t, opts).Lock(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unlock()
-	if err := l.Replace(t.Context(), &msal{}, cache.ReplaceHints{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Export(t.Context(), &msal{data: []byte("tokens")}, cache.ExportHints{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	wantRead(t, open(t, opts), "tokens")
+	wantRead(t, open(t, opts), "new")
 }
 
 func TestLoginSaysWhereItCannotWrite(t *testing.T) {

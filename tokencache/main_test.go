@@ -165,18 +165,30 @@ func signIn(t testing.TB, opts Options, mode Mode, content string) *Login {
 	if err != nil {
 		t.Fatal(err)
 	}
+	finish(t, l, content)
+	if err := l.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// finish is what happens when the person has signed in. It returns what was
+// stored before.
+func finish(t testing.TB, l *Login, content string) (before string) {
+	t.Helper()
+	unlock, err := l.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
 	var m msal
 	if err := l.Replace(t.Context(), &m, cache.ReplaceHints{}); err != nil {
 		t.Fatal(err)
 	}
-	m.data = []byte(content)
-	if err := l.Export(t.Context(), &m, cache.ExportHints{}); err != nil {
+	if err := l.Export(t.Context(), &msal{data: []byte(content)}, cache.ExportHints{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l
+	return string(m.data)
 }
 
 func open(t testing.TB, opts Options) *Cache {

@@ -31,8 +31,6 @@ import (
 
 const swarm = 20
 
-func contextFor() context.Context { return context.Background() }
-
 // stores are the key stores that other processes can share in a test.
 func stores() map[string]Mode {
 	s := map[string]Mode{"file": ModeFile}
@@ -77,7 +75,7 @@ func deviceLogin(t *testing.T, srv *fakeentra.Server, sample fakeentra.Sample, o
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := public.New(fakeentra.SamplePublicClientID, public.WithAuthority(srv.Authority()), public.WithCache(l),
+	client, err := public.New(fakeentra.SamplePublicClientID, public.WithAuthority(srv.Authority()), public.WithCache(lockingLogin{l, new(func())}),
 		public.WithHTTPClient(srv.HTTPClient()), public.WithInstanceDiscovery(false))
 	if err != nil {
 		t.Fatal(err)
@@ -99,10 +97,30 @@ func deviceLogin(t *testing.T, srv *fakeentra.Server, sample fakeentra.Sample, o
 	if _, err := code.AuthenticationResult(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Close(); err != nil {
+	if err := l.Err(); err != nil {
 		t.Fatal(err)
 	}
 	srv.SetLifetimes(fakeentra.Lifetimes{})
+}
+
+// lockingLogin takes the lock when MSAL begins to store a sign-in.
+type lockingLogin struct {
+	*Login
+	unlock *func()
+}
+
+func (l lockingLogin) Replace(ctx context.Context, u cache.Unmarshaler, hints cache.ReplaceHints) error {
+	unlock, err := l.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	*l.unlock = unlock
+	return l.Login.Replace(ctx, u, hints)
+}
+
+func (l lockingLogin) Export(ctx context.Context, m cache.Marshaler, hints cache.ExportHints) error {
+	defer (*l.unlock)()
+	return l.Login.Export(ctx, m, hints)
 }
 
 // acquirers starts one process per scope at the same time and returns the
@@ -209,7 +227,7 @@ func childAcquire() error {
 	if err != nil {
 		return err
 	}
-	ctx := contextFor()
+	ctx := context.Background()
 	accounts, err := client.Accounts(ctx)
 	if err != nil || len(accounts) == 0 {
 		return fmt.Errorf("%d accounts, %w", len(accounts), err)
@@ -240,7 +258,7 @@ func childHold() error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Lock(contextFor()); err != nil {
+	if _, err := c.Lock(context.Background()); err != nil {
 		return err
 	}
 	fmt.Println("locked")
@@ -314,12 +332,12 @@ func childWrite() error {
 		return err
 	}
 	for {
-		unlock, err := c.Lock(contextFor())
+		unlock, err := c.Lock(context.Background())
 		if err != nil {
 			return err
 		}
 		var m msal
-		if err := c.Replace(contextFor(), &m, cache.ReplaceHints{}); err != nil {
+		if err := c.Replace(context.Background(), &m, cache.ReplaceHints{}); err != nil {
 			return err
 		}
 		n, err := number(string(m.data))
@@ -327,7 +345,7 @@ func childWrite() error {
 			return err
 		}
 		m.data = fmt.Appendf(nil, "%d %s", n+1, filler)
-		if err := c.Export(contextFor(), &m, cache.ExportHints{}); err != nil {
+		if err := c.Export(context.Background(), &m, cache.ExportHints{}); err != nil {
 			return err
 		}
 		fmt.Println(n + 1)

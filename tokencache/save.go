@@ -14,8 +14,6 @@ var writePauses = [...]time.Duration{50 * time.Millisecond, 200 * time.Milliseco
 
 // save writes what MSAL holds. Its error says that it is in memory only.
 func (c *Cache) save(m cache.Marshaler) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	blob, err := m.Marshal()
 	if err != nil {
 		return errors.New("MSAL could not serialise its cache")
@@ -51,7 +49,7 @@ func (c *Cache) write(raw []byte) error {
 	if err := c.files.replace(tokensName, raw); err != nil {
 		return err
 	}
-	c.seen, c.unsaved = raw, nil
+	c.seen, c.unsaved, c.saveErr = raw, nil, nil
 	return nil
 }
 

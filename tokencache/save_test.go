@@ -97,16 +97,17 @@ func TestLoginSaysThatNothingWasStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	*fullDisk(l.cache) = true
-	var m msal
-	if err := l.Replace(t.Context(), &m, cache.ReplaceHints{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Export(t.Context(), &msal{data: []byte("tokens")}, cache.ExportHints{}); err != nil {
-		t.Error("MSAL discards the token")
+	full := fullDisk(l.cache)
+	*full = true
+	finish(t, l, "tokens")
+	if err := l.Err(); !errors.Is(err, errFull) {
+		t.Errorf("the login says %v", err)
 	}
 	wantRead(t, l, "tokens")
-	if err := l.Close(); !errors.Is(err, errFull) {
-		t.Errorf("Close says %v", err)
+	*full = false
+	wantRead(t, l, "tokens")
+	if err := l.Err(); err != nil {
+		t.Errorf("with room again the login says %v", err)
 	}
+	wantRead(t, open(t, opts), "tokens")
 }
