@@ -47,6 +47,7 @@ type (
 		Heading, Text string
 	}
 	errorPage struct {
+		What  string // the description without the ids, which are listed below it
 		Error errorBody
 	}
 )
@@ -71,7 +72,7 @@ func (x *exchange) writePage(status int, page interface{ template() string }, fo
 		script = "'nonce-" + nonce + "'"
 	}
 	h := x.w.Header()
-	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; style-src 'nonce-%s'; script-src %s; form-action %s; base-uri 'none'; frame-ancestors 'none'",
+	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; img-src data:; style-src 'nonce-%s'; script-src %s; form-action %s; base-uri 'none'; frame-ancestors 'none'",
 		nonce, script, strings.TrimSpace("'self' "+formTo)))
 	h.Set("X-Frame-Options", "DENY")
 	x.write(status, "text/html; charset=utf-8", b.Bytes())
@@ -124,7 +125,7 @@ func (s *Server) consentPage(client *App, q scopeRequest) signInPage {
 // writeErrorPage shows an error to a person.
 func (x *exchange) writeErrorPage(e *Error) {
 	x.entry.AADSTS = e.AADSTS
-	if err := x.writePage(e.status(), errorPage{Error: x.errorBody(e)}, ""); err != nil {
+	if err := x.writePage(e.status(), errorPage{What: e.Error(), Error: x.errorBody(e)}, ""); err != nil {
 		x.writeError(err)
 	}
 }
