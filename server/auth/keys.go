@@ -149,7 +149,8 @@ type keySource struct {
 // keyFetch is a fetch that any number of callers can wait for.
 type keyFetch struct {
 	done chan struct{}
-	err  error // set before done is closed
+	set  *keySet // set, unless err is, before done is closed
+	err  error
 }
 
 // held returns a key that is here and usable, and has the set refreshed in the
@@ -176,6 +177,12 @@ func (s *keySource) find(ctx context.Context, kid string) (*signingKey, error) {
 	}
 	unknown := s.current.Load().usable(now)
 	fetch, err := s.refresh(now, unknown)
+	if errors.Is(err, errUnknownKey) {
+		// Somebody else's fetch may have brought the key since we looked.
+		if key := s.held(kid, now); key != nil {
+			return key, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +194,7 @@ func (s *keySource) find(ctx context.Context, kid string) (*signingKey, error) {
 	if fetch.err != nil {
 		return nil, s.unavailable(fetch.err)
 	}
-	if key := s.held(kid, s.now()); key != nil {
+	if key := fetch.set.keys[kid]; key != nil {
 		return key, nil
 	}
 	return nil, errUnknownKey
@@ -247,13 +254,14 @@ func (s *keySource) finish(fetch *keyFetch, unknown bool, keys map[string]*signi
 	if unknown {
 		s.nextUnknown = now.Add(unknownKeyWait)
 	}
-	return s.install(keys, now), 0
+	fetch.set, changed = s.install(keys, now)
+	return changed, 0
 }
 
 // install makes fetched keys current and reports whether they differ. Keys that
 // stay the same keep their identity, by which cached verdicts recognise that
 // their key still stands.
-func (s *keySource) install(keys map[string]*signingKey, now time.Time) (changed bool) {
+func (s *keySource) install(keys map[string]*signingKey, now time.Time) (set *keySet, changed bool) {
 	var before map[string]*signingKey
 	if old := s.current.Load(); old != nil {
 		before = old.keys
@@ -266,8 +274,9 @@ func (s *keySource) install(keys map[string]*signingKey, now time.Time) (changed
 			changed = true
 		}
 	}
-	s.current.Store(&keySet{keys: keys, fetched: now})
-	return changed
+	set = &keySet{keys: keys, fetched: now}
+	s.current.Store(set)
+	return set, changed
 }
 
 func (s *keySource) unavailable(err error) error {

@@ -85,7 +85,11 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		g.log.LogAttrs(r.Context(), slog.LevelInfo, "request refused", attrs...)
 	default:
-		g.log.LogAttrs(r.Context(), slog.LevelWarn, "request not decided", append(attrs, slog.Any("error", err))...)
+		level := slog.LevelWarn
+		if r.Context().Err() != nil { // the client went away
+			level = slog.LevelDebug
+		}
+		g.log.LogAttrs(r.Context(), level, "request not decided", append(attrs, slog.Any("error", err))...)
 	}
 	if g.onRefusal != nil {
 		g.onRefusal(r, err)

@@ -79,10 +79,7 @@ func (v *Verifier) checkIssuer(c *claims, version tokenVersion, _ time.Time) *Re
 
 // foreignKind names the products that issue similar tokens by other rules.
 func foreignKind(issuer string) *Refusal {
-	u, err := url.Parse(issuer)
-	if err != nil {
-		return nil
-	}
+	u := issuerURL(issuer)
 	host := strings.ToLower(u.Hostname())
 	switch {
 	case strings.HasSuffix(host, ".b2clogin.com"), strings.HasPrefix(u.Path, "/tfp/"):
@@ -97,8 +94,8 @@ func foreignKind(issuer string) *Refusal {
 
 // otherCloud names the cloud of an issuer that is not of this authority.
 func (a authority) otherCloud(issuer string) (string, bool) {
-	u, err := url.Parse(issuer)
-	if err != nil || slices.Contains(a.v1Origins, "https://"+u.Host) {
+	u := issuerURL(issuer)
+	if slices.Contains(a.v1Origins, "https://"+u.Host) {
 		return "", false
 	}
 	for _, c := range clouds {
@@ -111,12 +108,17 @@ func (a authority) otherCloud(issuer string) (string, bool) {
 
 // issuerTenant is the first path segment of an issuer.
 func issuerTenant(issuer string) string {
-	u, err := url.Parse(issuer)
-	if err != nil {
-		return ""
-	}
-	tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	tenant, _, _ := strings.Cut(strings.TrimPrefix(issuerURL(issuer).Path, "/"), "/")
 	return tenant
+}
+
+// issuerURL takes a foreign issuer apart, to explain a refusal only: what is
+// accepted is compared as text.
+func issuerURL(issuer string) *url.URL {
+	if u, err := url.Parse(issuer); err == nil {
+		return u
+	}
+	return &url.URL{}
 }
 
 // checkAudience compares the whole audience. A v2 token names the API by its

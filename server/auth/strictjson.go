@@ -118,10 +118,8 @@ func (p *parser) value(depth int) (any, error) {
 func (p *parser) object(depth int) (object, error) {
 	obj := make(object)
 	var variants map[string]bool // folded form of the names that are not their own
-	for more, err := p.open('}'); more; more, err = p.more('}') {
-		if err != nil {
-			return nil, err
-		}
+	var err error
+	for more := p.open('}'); more; more, err = p.more('}') {
 		if p.next() != '"' {
 			return nil, p.fail()
 		}
@@ -150,36 +148,33 @@ func (p *parser) object(depth int) (object, error) {
 			return nil, err
 		}
 	}
-	return obj, nil
+	return obj, err
 }
 
 func (p *parser) array(depth int) ([]any, error) {
 	list := []any{}
-	for more, err := p.open(']'); more; more, err = p.more(']') {
-		if err != nil {
-			return nil, err
-		}
+	var err error
+	for more := p.open(']'); more; more, err = p.more(']') {
 		v, err := p.value(depth)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, v)
 	}
-	return list, nil
+	return list, err
 }
 
 // open consumes the opening bracket and, if nothing is inside, the closing one.
-func (p *parser) open(closing byte) (more bool, err error) {
+func (p *parser) open(closing byte) (more bool) {
 	p.pos++
 	if p.next() == closing {
 		p.pos++
-		return false, nil
+		return false
 	}
-	return true, nil
+	return true
 }
 
-// more consumes what follows an element: a comma, or the closing bracket. An
-// error comes with true, so that a loop looks at it.
+// more consumes what follows an element: a comma, or the closing bracket.
 func (p *parser) more(closing byte) (more bool, err error) {
 	switch p.next() {
 	case ',':
@@ -189,7 +184,7 @@ func (p *parser) more(closing byte) (more bool, err error) {
 		p.pos++
 		return false, nil
 	}
-	return true, p.fail()
+	return false, p.fail()
 }
 
 func (p *parser) literal(word string) error {

@@ -3,8 +3,10 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -143,6 +145,64 @@ func TestKeyIssuer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRequiredScopesAreShort: what the metadata lists in full is compared short.
+func TestRequiredScopesAreShort(t *testing.T) {
+	o := testOptions(newFakeAuthority(), newClock())
+	o.RequiredScopes = []string{testURI + "/" + testScope, "Mcp.Admin"}
+	if got := newVerifier(t, o).RequiredScopes(); !slices.Equal(got, []string{testScope, "Mcp.Admin"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestDefaults makes a verifier for Microsoft's own hosts, which it must not
+// ask before a token comes.
+func TestDefaults(t *testing.T) {
+	v, err := New(Options{TenantIDs: []string{testTenant}, Audiences: []string{testAPI}, RequiredScopes: []string{testScope}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := v.AuthorizationServers(); !slices.Equal(got, []string{"https://login.microsoftonline.com/" + testTenant + "/v2.0"}) {
+		t.Errorf("authorization servers %v", got)
+	}
+	if v.MaxTokenBytes() != DefaultMaxTokenBytes || v.skew != DefaultSkew {
+		t.Errorf("limits %d, %v", v.MaxTokenBytes(), v.skew)
+	}
+	if err := v.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestConcurrentUse verifies while keys come and go, for the race detector.
+func TestConcurrentUse(t *testing.T) {
+	f, c := newFakeAuthority(), newClock()
+	o := testOptions(f, c)
+	o.CacheSize = 5
+	v := newVerifier(t, o)
+	tokens := make([]string, 20)
+	for i := range tokens {
+		tokens[i] = v2Token().with(m{"uti": fmt.Sprint(i), "exp": start.Add(1000 * time.Hour).Unix()}).sign()
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i := range 200 {
+				if _, err := v.Verify(context.Background(), tokens[i%len(tokens)]); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range 50 {
+			f.set(func(f *fakeAuthority) {
+				f.keys = map[string]any{"kid-1": testKey(), fmt.Sprint("kid-new-", i): otherKey()}
+			})
+			c.Advance(time.Hour)
+		}
+	})
+	wg.Wait()
 }
 
 func TestOptionFaults(t *testing.T) {
