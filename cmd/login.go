@@ -109,8 +109,8 @@ func runLogin(ctx context.Context, o loginOptions) error {
 		return err
 	}
 	signIn, err := signInWith(ctx, o, ui, p, store, log)
-	if closeErr := store.Close(); err == nil && closeErr != nil {
-		err = fmt.Errorf("keeping the tokens: %w", closeErr)
+	if storeErr := store.Err(); err == nil && storeErr != nil {
+		err = fmt.Errorf("keeping the tokens: %w", storeErr)
 	}
 	if err != nil {
 		return err

@@ -49,6 +49,7 @@ To try it:    mcpctl demo`,
 		newStatus(deps),
 		newToken(deps),
 		newBridge(deps, runBridge),
+		newServe(deps, runServe),
 		newVersion(deps),
 	)
 	wrapArgs(root)
