@@ -18,14 +18,15 @@
 //
 // [Open] is for everything that uses an existing sign-in. It never writes to a
 // key store, never creates a store, and never falls back to another key store
-// than the recorded one. [OpenForLogin] chooses or repairs the key store and
-// may create a store. [Erase] is logout. [Inspect] is for status.
+// than the recorded one. [OpenForLogin] chooses or repairs the key store, and
+// its [Login] may create a store. [Erase] is logout. [Inspect] is for status.
 //
 // # One refresh among processes
 //
 // Reading takes no lock: the file is only ever replaced whole. Who is about to
 // refresh takes [Cache.Lock] first, calls MSAL again (its Replace reads what a
 // sibling may have stored meanwhile) and keeps the lock until MSAL has called
-// Export. MSAL's own mutex is per client object and protects nothing between
+// Export. A sign-in takes the lock only once it has its tokens, never while the
+// person types. MSAL's own mutex is per client object and protects nothing between
 // processes.
 package tokencache

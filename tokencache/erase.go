@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -74,10 +73,10 @@ func (c *Cache) knownKeys() (record, error) {
 }
 
 func (c *Cache) eraseFiles() error {
-	errs := []error{c.files.remove(tokensName), c.files.remove(tokensName + badSuffix), c.files.sweep()}
-	keyFiles, _ := filepath.Glob(c.files.path(keyFileGlob))
-	for _, name := range keyFiles {
-		errs = append(errs, c.files.remove(filepath.Base(name)))
-	}
-	return errors.Join(errs...)
+	return errors.Join(
+		c.files.remove(tokensName),
+		c.files.remove(tokensName+badSuffix),
+		c.files.sweep(),
+		c.files.removeAll(keyFileGlob),
+	)
 }

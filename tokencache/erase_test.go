@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -14,8 +15,12 @@ func TestEraseLeavesNothing(t *testing.T) {
 	for _, mode := range []Mode{ModeKeyring, ModeFile} {
 		t.Run(string(mode), func(t *testing.T) {
 			opts, r := options(t)
+			opts.Dir += "[1]*" // no pattern
+			if runtime.GOOS == "windows" {
+				opts.Dir = strings.TrimSuffix(opts.Dir, "*")
+			}
 			signIn(t, opts, mode, "tokens")
-			for _, name := range []string{".tokens-123", tokensName + badSuffix} {
+			for _, name := range []string{".tokens-123", tokensName + badSuffix, "token-key-0011223344556677.key"} {
 				if err := os.WriteFile(filepath.Join(opts.Dir, name), []byte("x"), 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -102,12 +107,12 @@ func TestEraseWithADamagedRecord(t *testing.T) {
 func TestEraseDoesNotWaitForEver(t *testing.T) {
 	opts, r := options(t)
 	signIn(t, opts, ModeKeyring, "tokens")
-	opts.LockTimeout = 20 * time.Millisecond
 	unlock, err := open(t, opts).Lock(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unlock()
+	opts.LockTimeout = 20 * time.Millisecond
 	distinct(t, Erase(t.Context(), opts), ErrLockTimeout)
 	if r.len() != 0 {
 		t.Error("the key is left")

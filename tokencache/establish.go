@@ -83,6 +83,10 @@ func (c *Cache) reuse(ctx context.Context, rec record, mode Mode) bool {
 // create makes a new key and keeps it in the first backend that takes it. The
 // record names it before it exists.
 func (c *Cache) create(ctx context.Context, rec record, mode Mode) (record, *key, error) {
+	if len(rec.Keys) >= maxRecordKeys {
+		return rec, nil, fmt.Errorf("%w: %d keys wait in a keyring that does not answer; "+
+			"unlock it, or run `mcpctl logout`", ErrNoKeyring, len(rec.Keys))
+	}
 	var refusals []string
 	for _, backend := range mode.candidates() {
 		if c.stores[backend] == nil {

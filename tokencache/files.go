@@ -123,13 +123,23 @@ func (f files) remove(name string) error {
 // sweep deletes what killed processes left of their writes. Its caller holds
 // the lock, under which nobody else writes.
 func (f files) sweep() error {
-	names, err := filepath.Glob(f.path(tempGlob))
+	return f.removeAll(tempGlob)
+}
+
+// removeAll deletes the files whose names match. It does not use
+// filepath.Glob, for which the directory's own name would be a pattern too.
+func (f files) removeAll(pattern string) error {
+	entries, err := os.ReadDir(f.dir)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, name := range names {
-		errs = append(errs, f.remove(filepath.Base(name)))
+	for _, entry := range entries {
+		if matches, err := filepath.Match(pattern, entry.Name()); err != nil {
+			return err
+		} else if matches {
+			errs = append(errs, f.remove(entry.Name()))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -89,6 +89,31 @@ func TestLogoutKnowsOfALateKey(t *testing.T) {
 	}
 }
 
+// Keys that may still arrive are counted, and the one in use is never given up
+// for them.
+func TestLateKeysAreBounded(t *testing.T) {
+	opts, r := options(t)
+	signIn(t, opts, ModeFile, "tokens")
+	synctest.Test(t, func(t *testing.T) {
+		late := &lateRing{ring: r, answer: make(chan struct{})}
+		inner := opts
+		inner.Keyring = late
+		for range 2 * maxRecordKeys {
+			_, err := OpenForLogin(t.Context(), inner, ModeKeyring)
+			distinct(t, err, ErrNoKeyring)
+		}
+		close(late.answer)
+		synctest.Wait()
+	})
+	if r.len() >= maxRecordKeys {
+		t.Errorf("%d keys in the keyring", r.len())
+	}
+	wantRead(t, open(t, opts), "tokens")
+	if err := Erase(t.Context(), opts); err != nil || r.len() != 0 {
+		t.Errorf("%d keys are left: %v", r.len(), err)
+	}
+}
+
 type lateRing struct {
 	*ring
 	answer chan struct{}

@@ -9,7 +9,7 @@ import (
 const (
 	recordVersion = 1
 	maxRecordSize = 64 << 10
-	maxRecordKeys = 32
+	maxRecordKeys = 32 // logins in a row, each with a keyring that neither took the key nor refused it
 )
 
 // record is store.json: every key that may still exist, and where. It is
@@ -64,15 +64,9 @@ func (r record) find(id keyID) (keyEntry, bool) {
 	return r.Keys[i], true
 }
 
-// with returns a record in which e is the current key. The oldest entries go
-// when there are too many: that takes 32 logins in a row, each with a keyring
-// that neither answered nor refused.
+// with returns a record in which e is the current key.
 func (r record) with(e keyEntry) record {
-	r = r.without(e.ID)
-	r.Keys = append(r.Keys, e)
-	if extra := len(r.Keys) - maxRecordKeys; extra > 0 {
-		r.Keys = r.Keys[extra:]
-	}
+	r.Keys = append(r.without(e.ID).Keys, e)
 	return r
 }
 
