@@ -46,6 +46,8 @@ func playChild(role string) {
 	switch role {
 	case "echo":
 		_, _ = io.Copy(os.Stdout, os.Stdin)
+	case "stdio":
+		playStdio()
 	case "deaf": // outlives the end of its input, goes on SIGTERM
 		fmt.Println(`{"jsonrpc":"2.0","method":"ready"}`)
 		time.Sleep(time.Hour)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -255,4 +256,118 @@ func (s *stutter) Read(p []byte) (int, error) {
 	n := copy(p, s.rest[:min(s.step, len(s.rest))])
 	s.rest = s.rest[n:]
 	return n, nil
+}
+
+// BenchmarkRelay relays messages from one stream to another over real pipes.
+// The bytes allocated for each must not grow with its size.
+func BenchmarkRelay(b *testing.B) {
+	for _, size := range []int{100, 100 << 10, 5 << 20} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			b.Cleanup(keepReleased())
+			source, in := osPipe(b)
+			out, sink := osPipe(b)
+			from := NewStream(source, io.Discard, StreamOptions{})
+			to := NewStream(strings.NewReader(""), sink, StreamOptions{})
+			line := append(message(size), '\n')
+			const warmUp = 20 // fills the pools
+			go func() { _, _ = io.Copy(in, &repeat{line: line, n: warmUp + b.N}); _ = in.Close() }()
+			drained := make(chan int64)
+			go func() { n, _ := io.Copy(io.Discard, out); drained <- n }()
+			b.SetBytes(int64(len(line)))
+			b.ReportAllocs()
+			for i := range warmUp + b.N {
+				if i == warmUp {
+					b.ResetTimer()
+				}
+				f, err := from.Read(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := to.Write(b.Context(), f); err != nil {
+					b.Fatal(err)
+				}
+				f.Release()
+			}
+			if err := to.Close(); err != nil {
+				b.Fatal(err)
+			}
+			if n := <-drained; n != int64((warmUp+b.N)*len(line)) {
+				b.Fatalf("%d bytes came out", n)
+			}
+			_ = from.Close()
+		})
+	}
+}
+
+// BenchmarkRoundTrip sends one message over a pipe and waits for it to come
+// back over another through a second stream.
+func BenchmarkRoundTrip(b *testing.B) {
+	b.Cleanup(keepReleased())
+	nearIn, farOut := osPipe(b)
+	farIn, nearOut := osPipe(b)
+	near := NewStream(nearIn, nearOut, StreamOptions{})
+	far := NewStream(farIn, farOut, StreamOptions{})
+	ctx := b.Context()
+	go func() {
+		for {
+			f, err := far.Read(ctx)
+			if err != nil {
+				return
+			}
+			_ = far.Write(ctx, f)
+			f.Release()
+		}
+	}()
+	f := MustParse(string(message(100)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := near.Write(ctx, f); err != nil {
+			b.Fatal(err)
+		}
+		back, err := near.Read(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		back.Release()
+	}
+	_ = near.Close()
+	_ = far.Close()
+}
+
+// keepReleased stops the poisoning of released buffers until the function that
+// it returns is called: it would be most of what a benchmark measures.
+func keepReleased() (restore func()) {
+	was := poisonReleased.Swap(false)
+	return func() { poisonReleased.Store(was) }
+}
+
+func osPipe(tb testing.TB) (r, w *os.File) {
+	tb.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r, w
+}
+
+// repeat gives a line n times.
+type repeat struct {
+	line []byte
+	at   int
+	n    int
+}
+
+func (r *repeat) Read(p []byte) (total int, err error) {
+	for total < len(p) && r.n > 0 {
+		n := copy(p[total:], r.line[r.at:])
+		total += n
+		if r.at += n; r.at == len(r.line) {
+			r.at = 0
+			r.n--
+		}
+	}
+	if total == 0 && r.n == 0 {
+		return 0, io.EOF
+	}
+	return total, nil
 }
