@@ -8,6 +8,7 @@ import (
 // State is what a store is found to be.
 type State string
 
+// What a store can be.
 const (
 	StateEmpty       State = "empty"       // nobody is signed in
 	StateReadable    State = "readable"    // the key answers and opens the file

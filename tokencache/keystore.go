@@ -9,6 +9,7 @@ import (
 // Mode is what a login may use to keep the key.
 type Mode string
 
+// The values of --token-store.
 const (
 	ModeAuto    Mode = "auto"    // OS keyring, else the Linux kernel keyring, else refuse
 	ModeKeyring Mode = "keyring" // OS keyring only
@@ -52,6 +53,7 @@ func (m Mode) accepts(b Backend) bool {
 // Backend is where the key of a store is kept.
 type Backend string
 
+// The backends there are.
 const (
 	BackendKeyring Backend = "keyring" // Credential Manager, Keychain, Secret Service
 	BackendKernel  Backend = "kernel"  // Linux kernel keyring: gone after a restart

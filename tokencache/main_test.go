@@ -257,8 +257,8 @@ func logTo() (*slog.Logger, *bytes.Buffer) {
 func distinct(t testing.TB, err, want error) {
 	t.Helper()
 	for _, kind := range []error{ErrUnreadable, ErrKeyringUnavailable, ErrNoKeyring, ErrLockTimeout} {
-		if errors.Is(err, kind) != (kind == want) {
-			t.Errorf("errors.Is(%q, %q) is %v", err, kind, kind != want)
+		if got := errors.Is(err, kind); got != errors.Is(want, kind) {
+			t.Errorf("errors.Is(%v, %q) is %v", err, kind, got)
 		}
 	}
 }
