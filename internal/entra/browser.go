@@ -21,6 +21,11 @@ import (
 // The listener is our own. MSAL's gives up at the first request that is not
 // the answer, such as a port scanner's or a browser's for a favicon.
 func (c *Client) SignInBrowser(ctx context.Context, open func(url string) error, opts ...SignInOption) (SignIn, error) {
+	result, err := c.signInBrowser(ctx, open, opts)
+	return result, c.addressed(err)
+}
+
+func (c *Client) signInBrowser(ctx context.Context, open func(url string) error, opts []SignInOption) (SignIn, error) {
 	o, msal, done, err := c.startSignIn(opts)
 	if err != nil {
 		return SignIn{}, err
@@ -31,24 +36,23 @@ func (c *Client) SignInBrowser(ctx context.Context, open func(url string) error,
 		return SignIn{}, &Error{Op: opSignIn, Kind: KindFailed, cause: err,
 			Hint: "Sign in with a device code instead: mcpctl login URL --device-code"}
 	}
-	defer callback.close()
+	opened := make(chan error, 1)
+	defer func() { callback.close(); awaitOpener(opened) }()
 
 	verifier := rand.Text() + rand.Text() // RFC 7636 section 4.1: 43 to 128 characters
 	opCtx, ex := withExchange(ctx)
 	address, err := c.authorizeURL(opCtx, ex, msal, callback, verifier, o)
 	if err != nil {
+		close(opened)
 		return SignIn{}, err
 	}
-	opened := make(chan error, 1)
 	go func() { opened <- open(address); close(opened) }()
 	reply, err := callback.wait(ctx, opened, browserLimit)
 	if err != nil {
 		return SignIn{}, err
 	}
 	result, err := c.redeem(ctx, msal, callback, verifier, o, reply)
-	reply.finish(err)
-	callback.close()
-	awaitOpener(opened)
+	reply.finish(c.addressed(err))
 	return result, err
 }
 

@@ -152,7 +152,9 @@ func (e *Error) fill(f flow, status int, body oauthError) {
 	e.Kind = classify(f, status, body)
 	e.OAuth = clip(redactDescription(body.Error))
 	e.Suberror = clip(redactDescription(body.Suberror))
-	e.Claims = body.Claims
+	if len(body.Claims) <= maxClaims {
+		e.Claims = body.Claims
+	}
 	e.Description = redactDescription(body.Description)
 	e.CorrelationID = clip(redactDescription(body.CorrelationID))
 	if n := body.code(); n != 0 {

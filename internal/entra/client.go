@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +32,7 @@ type TokenCache interface {
 	// Lock waits for the lock among all processes of the user until ctx ends.
 	// unlock must be called exactly once.
 	Lock(ctx context.Context) (unlock func(), err error)
-	// TryLock takes the lock if it is free. ok is false, and unlock nil, if
-	// someone else holds it.
+	// TryLock takes the lock if it is free; ok is false if it is not.
 	TryLock() (unlock func(), ok bool, err error)
 }
 
@@ -42,7 +42,8 @@ type Options struct {
 	Authority Authority
 	ClientID  string   // the public client's application id, a GUID
 	Scopes    []string // checked with [CheckScopes] again
-	// Resource is the MCP server's address; see [CheckScopes] for its part.
+	// Resource is the MCP server's address: [CheckScopes] compares with it, and
+	// hints name it.
 	Resource string
 	// Account is the HomeAccountID whose tokens to use. If it is empty, the
 	// only account in the cache is used.
@@ -61,6 +62,7 @@ type Client struct {
 	authority Authority
 	clientID  string
 	scopes    []string
+	resource  string
 	cache     TokenCache
 	http      *HTTPClient
 	log       *slog.Logger
@@ -76,6 +78,7 @@ type Client struct {
 	account  string
 	memory   AccessToken // see memoryLimit
 	memoryAt time.Time
+	failed   failedRefresh
 }
 
 // An AccessToken is a bearer token for the scopes of its [Client].
@@ -121,6 +124,7 @@ func New(o Options) (*Client, error) {
 		authority: o.Authority,
 		clientID:  o.ClientID,
 		scopes:    scopes,
+		resource:  o.Resource,
 		cache:     o.Cache,
 		http:      NewHTTPClient(o.Authority, o.Transport),
 		log:       o.Logger,
@@ -163,10 +167,22 @@ func (c *Client) newMSAL(store cache.ExportReplace, httpClient public.Option) (p
 // stays usable.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
+// addressed puts the MCP server's address into the command that an error's
+// hint recommends. An address that a shell would take apart stays "URL".
+func (c *Client) addressed(err error) error {
+	var e *Error
+	if errors.As(err, &e) && c.resource != "" && !strings.ContainsAny(c.resource, "&;?*()[]{}'\"!~#$`|<>^%= ") {
+		named := *e // the original may be shared
+		named.Hint = strings.ReplaceAll(e.Hint, "mcpctl login URL", "mcpctl login "+c.resource)
+		return &named
+	}
+	return err
+}
+
 func (c *Client) setAccount(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.account, c.memory = id, AccessToken{}
+	c.account, c.memory, c.failed = id, AccessToken{}, failedRefresh{}
 }
 
 // silentAccount returns the account to ask MSAL for. Tokens are found by

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -35,6 +36,11 @@ const (
 // Errors are [*Error]. [KindDeviceCodeBlocked] means that the organisation
 // forbids this flow and [Client.SignInBrowser] may work.
 func (c *Client) SignInDeviceCode(ctx context.Context, show func(DeviceCode) error, opts ...SignInOption) (SignIn, error) {
+	result, err := c.signInDeviceCode(ctx, show, opts)
+	return result, c.addressed(err)
+}
+
+func (c *Client) signInDeviceCode(ctx context.Context, show func(DeviceCode) error, opts []SignInOption) (SignIn, error) {
 	o, msal, done, err := c.startSignIn(opts)
 	if err != nil {
 		return SignIn{}, err
@@ -98,6 +104,9 @@ func (c *Client) awaitDevice(ctx, opCtx context.Context, ex *exchange, pending p
 	}
 }
 
+// userCode is what a person can be asked to type.
+var userCode = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+
 // deviceCode checks what is about to be shown to a person, and possibly opened
 // in a browser.
 func (c *Client) deviceCode(r public.DeviceCodeResult) (DeviceCode, error) {
@@ -107,7 +116,7 @@ func (c *Client) deviceCode(r public.DeviceCodeResult) (DeviceCode, error) {
 		c.authority.IsDev() && !strings.EqualFold(u.Host, c.authority.host):
 		return DeviceCode{}, &Error{Op: opSignIn, Kind: KindUntrusted,
 			Description: fmt.Sprintf("the authority named %q as the sign-in page, which is not trusted", clip(redactDescription(r.VerificationURL)))}
-	case r.UserCode == "" || len(r.UserCode) > 64 || r.DeviceCode == "":
+	case r.DeviceCode == "" || !userCode.MatchString(r.UserCode):
 		return DeviceCode{}, &Error{Op: opSignIn, Kind: KindOutage, Hint: kindHints[KindOutage],
 			Description: "the authority's answer holds no usable device code"}
 	}

@@ -110,7 +110,7 @@ func Discover(ctx context.Context, client Doer, rawURL string) (Discovery, error
 			d.AuthRequired = false // it understood, and disliked something else
 			return d, nil
 		default:
-			return d, fmt.Errorf("%s is not an MCP endpoint: it answered HTTP %d", rawURL, answered.status)
+			return d, fmt.Errorf("%s does not answer like an MCP endpoint (HTTP %d): check the address", rawURL, answered.status)
 		}
 	}
 	d.MetadataURL, d.Resource, d.AuthorizationServers = from, m.Resource, m.AuthorizationServers

@@ -201,7 +201,7 @@ func TestDiscoverRefuses(t *testing.T) {
 		{"no metadata at all", func(s *protectedServer) { s.endpoint = challenge("Bearer") }, nil, "--client-id"},
 		{"a page that is not MCP's", func(s *protectedServer) {
 			s.endpoint = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }
-		}, nil, "not an MCP endpoint"},
+		}, nil, "like an MCP endpoint"},
 		{"nothing there", func(s *protectedServer) { s.endpoint = http.NotFound }, nil, "HTTP 404"},
 		{"a redirect to another origin", func(s *protectedServer) {
 			s.endpoint = func(w http.ResponseWriter, r *http.Request) {

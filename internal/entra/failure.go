@@ -2,6 +2,7 @@ package entra
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -16,9 +17,12 @@ import (
 func (ex *exchange) explain(ctx context.Context, op string, f flow, scopes []string, err error) *Error {
 	answer, transport, cacheErr := ex.snapshot()
 	e := &Error{Op: op}
+	var own *Error
 	switch {
 	case ctx.Err() != nil:
 		e.Kind, e.cause = KindCanceled, ctx.Err()
+	case errors.As(cacheErr, &own):
+		return own // the lock, described already
 	case cacheErr != nil:
 		e.Kind, e.cause = KindStore, cacheErr
 	case transport != nil:
@@ -46,6 +50,11 @@ func (e *Error) fillTransport(err error) {
 		return
 	}
 	e.Kind, e.Hint = KindNetwork, kindHints[KindNetwork]
+	var cert *tls.CertificateVerificationError
+	if errors.As(err, &cert) {
+		e.Kind = KindUntrusted
+		e.Hint = "Something in between may be intercepting the connection: have its certificate authority added to this machine's trust store, and check the clock"
+	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		// The address can carry a query; the host says enough.

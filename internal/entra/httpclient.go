@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -19,11 +16,6 @@ import (
 const (
 	// attemptTimeout bounds one request with its answer's body.
 	attemptTimeout = 15 * time.Second
-	// maxAttempts counts the first try.
-	maxAttempts = 3
-	// maxRetryAfter is the longest wait that is worth keeping a caller for; a
-	// longer Retry-After is reported instead of obeyed.
-	maxRetryAfter = 10 * time.Second
 	// maxBody bounds the body of an answer. Discovery documents and token
 	// responses stay far below it.
 	maxBody = 1 << 20
@@ -46,9 +38,8 @@ type Doer interface {
 //
 // Safe for concurrent use.
 type HTTPClient struct {
-	client    *http.Client
-	transport http.RoundTripper
-	allow     func(*url.URL) error
+	client *http.Client
+	allow  func(*url.URL) error
 }
 
 // NewHTTPClient returns the client for requests to authority. In development
@@ -57,7 +48,7 @@ type HTTPClient struct {
 // means the normal one.
 func NewHTTPClient(authority Authority, transport http.RoundTripper) *HTTPClient {
 	if transport == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
+		t := newTransport()
 		if authority.IsDev() {
 			restrictToLoopback(t, authority)
 		}
@@ -66,10 +57,25 @@ func NewHTTPClient(authority Authority, transport http.RoundTripper) *HTTPClient
 	return newHTTPClient(transport, func(u *url.URL) error { return allowAuthority(authority, u) })
 }
 
+// newTransport is http.DefaultTransport with its usual settings, and without
+// its being a variable that anyone can change.
+func newTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          4,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+}
+
 func newHTTPClient(transport http.RoundTripper, allow func(*url.URL) error) *HTTPClient {
 	return &HTTPClient{
-		transport: transport,
-		allow:     allow,
+		allow: allow,
 		client: &http.Client{
 			Transport: transport,
 			Timeout:   attemptTimeout,
@@ -107,7 +113,7 @@ func allowAuthority(authority Authority, u *url.URL) error {
 	}
 	why := "sign-in requests go to " + authority.host + " only"
 	if cloud, ok := CloudOfHost(u.Host); ok && cloud.Name != authority.cloud {
-		why = "the tenant belongs to the " + cloud.Name + " cloud; sign in with --authority " + cloud.Authority(authority.tenant)
+		why = "the tenant belongs to the " + cloud.Name + " cloud, whose authority is " + cloud.Authority(authority.tenant)
 	}
 	return &untrustedError{host: u.Scheme + "://" + u.Host, why: why}
 }
@@ -178,62 +184,6 @@ func mediaType(h http.Header) string {
 	return strings.ToLower(strings.TrimSpace(t))
 }
 
-// backoff decides whether a request may be sent again, and after how long.
-func backoff(method string, resp *http.Response, err error, attempt int) (time.Duration, bool) {
-	if attempt >= maxAttempts {
-		return 0, false
-	}
-	wait := time.Duration(1<<(attempt-1)) * 300 * time.Millisecond
-	wait += rand.N(wait / 2)
-	idempotent := method == http.MethodGet || method == http.MethodHead
-	if err != nil {
-		return wait, notConnected(err) || (idempotent && worthRepeating(err))
-	}
-	switch {
-	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusServiceUnavailable:
-	case resp.StatusCode >= 500 && idempotent:
-	default:
-		return 0, false
-	}
-	if asked := retryAfter(resp.Header, time.Now()); asked > 0 {
-		return asked, asked <= maxRetryAfter
-	}
-	return wait, true
-}
-
-// notConnected reports a failure before the first byte of the request.
-func notConnected(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial" && worthRepeating(err)
-}
-
-// worthRepeating leaves out failures that a second attempt cannot change.
-func worthRepeating(err error) bool {
-	var cert *tls.CertificateVerificationError
-	var untrusted *untrustedError
-	return !errors.As(err, &cert) && !errors.As(err, &untrusted) && !errors.Is(err, context.Canceled)
-}
-
-// canWait reports whether ctx outlives a wait of d.
-func canWait(ctx context.Context, d time.Duration) bool {
-	deadline, ok := ctx.Deadline()
-	return ctx.Err() == nil && (!ok || time.Until(deadline) > d)
-}
-
-// retryAfter reads the Retry-After header (RFC 9110 section 10.2.3): seconds
-// or a date. 0 means that there is none.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(h.Get("Retry-After"))
-	if seconds, err := strconv.Atoi(value); err == nil {
-		const aDay = 24 * 60 * 60
-		return time.Duration(min(max(seconds, 0), aDay)) * time.Second
-	}
-	if date, err := http.ParseTime(value); err == nil {
-		return max(date.Sub(now), 0)
-	}
-	return 0
-}
-
 // NewResourceClient returns the client with which [Discover] asks the MCP
 // server at resource: requests stay on its origin, and plain http is for
 // loopback only. devCA, the path of a PEM file, becomes the only trusted root
@@ -243,7 +193,7 @@ func NewResourceClient(resource, devCA string) (*HTTPClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := http.DefaultTransport.(*http.Transport).Clone()
+	t := newTransport()
 	if isLoopbackHost(u.Hostname()) {
 		t.Proxy = nil
 		if devCA != "" {

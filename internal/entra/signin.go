@@ -80,8 +80,9 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-// SignOut removes the account's tokens from the cache. Entra has no endpoint
-// to revoke them; they end with their lifetime.
+// SignOut removes the account's tokens for this client id from the cache, for
+// all MCP servers that share both: they share one refresh token. Entra has no
+// endpoint to revoke tokens; they end with their lifetime.
 func (c *Client) SignOut(ctx context.Context) error {
 	const op = "signing out"
 	limited, cancel := context.WithTimeout(ctx, silentLimit)

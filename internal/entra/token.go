@@ -1,13 +1,9 @@
 package entra
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
 )
@@ -20,8 +16,14 @@ const opRefresh = "getting a token"
 //
 // When Entra asks to refresh ahead of time and that fails, the token that is
 // still valid is returned. Errors are [*Error], and match [ErrSignInRequired]
-// where only a person can help.
+// where only a person can help. A failed refresh is not repeated for a few
+// seconds; a sign-in in the meantime counts at once.
 func (c *Client) Token(ctx context.Context) (AccessToken, error) {
+	token, err := c.token(ctx)
+	return token, c.addressed(err)
+}
+
+func (c *Client) token(ctx context.Context) (AccessToken, error) {
 	if token, ok := c.remembered(); ok {
 		return token, nil
 	}
@@ -33,7 +35,9 @@ func (c *Client) Token(ctx context.Context) (AccessToken, error) {
 	case due && token.Value.IsZero():
 		return c.refresh(ctx, func(AccessToken) bool { return true }, "")
 	case due:
-		return c.refreshAhead(ctx, token), nil
+		token = c.refreshAhead(ctx, token)
+		c.remember(token)
+		return token, nil
 	}
 	return AccessToken{}, err
 }
@@ -54,32 +58,8 @@ func (c *Client) Refresh(ctx context.Context, rejected Secret, claims string) (A
 		// anyway.
 		asked = "{}"
 	}
-	return c.refresh(ctx, func(cached AccessToken) bool { return !cached.Value.Equal(rejected) }, asked)
-}
-
-// memoryLimit is how long a token from the cache is used without reading the
-// cache again: short enough for a sign-out elsewhere to count at once, long
-// enough for a busy relay not to decrypt a file for each message.
-const memoryLimit = time.Second
-
-func (c *Client) remembered() (AccessToken, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	age := c.now().Sub(c.memoryAt)
-	return c.memory, !c.memory.Value.IsZero() && age >= 0 && age < memoryLimit
-}
-
-// remember keeps a token that MSAL took for fresh: it has five minutes left.
-func (c *Client) remember(token AccessToken) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.memory, c.memoryAt = token, c.now()
-}
-
-func (c *Client) forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.memory = AccessToken{}
+	token, err := c.refresh(ctx, func(cached AccessToken) bool { return !cached.Value.Equal(rejected) }, asked)
+	return token, c.addressed(err)
 }
 
 // cached reads the token from the cache. due reports that it must be
@@ -123,31 +103,43 @@ func (c *Client) refresh(ctx context.Context, acceptable func(AccessToken) bool,
 	}
 	defer unlock()
 	token, due, err := c.cached(limited)
-	if err == nil && acceptable(token) {
-		return token, nil
-	}
-	if due && !token.Value.IsZero() && acceptable(token) && claims != "" {
+	switch usable := !token.Value.IsZero() && acceptable(token); {
+	case usable && err == nil,
+		usable && claims != "": // new enough for the challenge, if due by refresh_in
+		c.remember(token)
 		return token, nil
 	}
 	if err != nil && !due {
 		return AccessToken{}, c.limitReached(ctx, limited, err)
 	}
+	if err := c.recentFailure(claims); err != nil {
+		return AccessToken{}, err
+	}
 	token, err = c.renew(limited, claims)
-	return token, c.limitReached(ctx, limited, err)
+	err = c.limitReached(ctx, limited, err)
+	c.noteFailure(claims, err)
+	if err == nil {
+		c.remember(token)
+	}
+	return token, err
 }
 
 // refreshAhead renews a token that is still valid, if nobody else is at it.
 // Failing is no harm: the valid one is returned.
 func (c *Client) refreshAhead(ctx context.Context, token AccessToken) AccessToken {
-	limited, cancel := context.WithTimeout(ctx, silentLimit)
-	defer cancel()
+	if c.recentFailure(aheadOfTime) != nil {
+		return token
+	}
 	unlock, ok := c.tryLock()
 	if !ok {
 		return token
 	}
 	defer unlock()
+	limited, cancel := context.WithTimeout(ctx, aheadLimit)
+	defer cancel()
 	renewed, err := c.renew(limited, "")
-	if err != nil {
+	if err != nil || renewed.Value.Equal(token.Value) {
+		c.noteFailure(aheadOfTime, &Error{Kind: KindFailed})
 		c.log.Debug("refreshing ahead of expiry failed; the present token is still valid", "err", err)
 		return token
 	}
@@ -192,89 +184,4 @@ func (c *Client) limitReached(ctx, limited context.Context, err error) error {
 	}
 	return &Error{Op: opRefresh, Kind: KindNetwork, Hint: kindHints[KindNetwork],
 		Description: fmt.Sprintf("%s did not answer within %s", c.authority.host, silentLimit)}
-}
-
-// lock takes this client's turn and then the lock among processes.
-func (c *Client) lock(ctx context.Context) (unlock func(), err error) {
-	select {
-	case c.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	release, err := c.cache.Lock(ctx)
-	if err != nil {
-		<-c.turn
-		return nil, err
-	}
-	return func() { release(); <-c.turn }, nil
-}
-
-func (c *Client) tryLock() (unlock func(), ok bool) {
-	select {
-	case c.turn <- struct{}{}:
-	default:
-		return nil, false
-	}
-	release, ok, err := c.cache.TryLock()
-	if err != nil {
-		c.log.Debug("token store cannot be locked", "err", err)
-	}
-	if err != nil || !ok {
-		<-c.turn
-		return nil, false
-	}
-	return func() { release(); <-c.turn }, true
-}
-
-// explainLock describes a lock that was not obtained.
-func (c *Client) explainLock(ctx context.Context, op string, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return &Error{Op: op, Kind: KindCanceled, cause: ctx.Err()}
-	case errors.Is(err, context.DeadlineExceeded):
-		return &Error{Op: op, Kind: KindBusy, Hint: kindHints[KindBusy],
-			Description: fmt.Sprintf("the token store was locked for %s", silentLimit)}
-	}
-	return &Error{Op: op, Kind: KindStore, cause: err}
-}
-
-// maxClaims bounds a claims challenge in bytes.
-const maxClaims = 16 << 10
-
-// decodeClaims accepts a claims challenge as a header carries it, base64 of
-// either alphabet, or as JSON, and returns compact JSON.
-func decodeClaims(claims string) (string, error) {
-	if claims == "" {
-		return "", nil
-	}
-	if len(claims) > maxClaims {
-		return "", fmt.Errorf("the claims challenge is longer than %d bytes", maxClaims)
-	}
-	raw := []byte(claims)
-	if claims[0] != '{' {
-		var err error
-		if raw, err = decodeBase64(claims); err != nil {
-			return "", errors.New("the claims challenge is neither JSON nor base64")
-		}
-	}
-	var object map[string]json.RawMessage
-	var compact bytes.Buffer
-	if json.Unmarshal(raw, &object) != nil || object == nil || json.Compact(&compact, raw) != nil {
-		return "", errors.New("the claims challenge is not a JSON object")
-	}
-	return compact.String(), nil
-}
-
-// decodeBase64 accepts both alphabets, padded or not.
-func decodeBase64(s string) ([]byte, error) {
-	b := bytes.TrimRight([]byte(s), "=")
-	for i, c := range b {
-		switch c {
-		case '-':
-			b[i] = '+'
-		case '_':
-			b[i] = '/'
-		}
-	}
-	return base64.RawStdEncoding.DecodeString(string(b))
 }

@@ -118,6 +118,13 @@ func TestRefreshAheadOfTimeToleratesAnOutage(t *testing.T) {
 			t.Error("nothing was tried")
 		}
 
+		a.script(respond(503, ""))
+		time.Sleep(2 * memoryLimit)
+		if _, err = c.Token(t.Context()); err != nil || len(a.tokenRequests()) != 0 {
+			t.Errorf("soon after a failure: %v, %d requests; want none", err, len(a.tokenRequests()))
+		}
+
+		time.Sleep(aheadPause)
 		unlock, _ := store.Lock(t.Context())
 		a.script(issue("at-x", time.Hour, ""))
 		token, err = c.Token(t.Context())
@@ -126,6 +133,7 @@ func TestRefreshAheadOfTimeToleratesAnOutage(t *testing.T) {
 		}
 		unlock()
 
+		time.Sleep(memoryLimit)
 		a.script(issue("at-2", 24*time.Hour, ""))
 		if token, err = c.Token(t.Context()); err != nil || token.Value.Reveal() != "at-2" {
 			t.Errorf("afterwards: %v, %v", token.Value.Reveal(), err)
@@ -171,7 +179,7 @@ func TestRefreshAfterRejection(t *testing.T) {
 
 func TestRefreshRefusesMalformedClaims(t *testing.T) {
 	c := newTestClient(t, newMemoryCache(), &scriptedAuthority{t: t})
-	for _, claims := range []string{"***", "{", "[]", "bnVsbA==", strings.Repeat("A", maxClaims+1)} {
+	for _, claims := range []string{"***", "{", "[]", "bnVsbA==", `{"access_token":1}`, `{"access_token":{"xms_cc":{"values":["x"]}}}`, strings.Repeat("A", maxClaims+1)} {
 		if _, err := c.Refresh(t.Context(), NewSecret("x"), claims); err == nil || errors.Is(err, ErrSignInRequired) {
 			t.Errorf("claims %q: %v", clip(claims), err)
 		}
@@ -221,7 +229,12 @@ func TestRefreshFailures(t *testing.T) {
 					t.Errorf("claims are %q", e.Claims)
 				}
 
+				asked := len(a.tokenRequests())
 				a.script(issue("at-2", time.Hour, ""))
+				if _, again := c.Token(t.Context()); again == nil || again.Error() != err.Error() || len(a.tokenRequests()) != 0 {
+					t.Errorf("at once after %d requests: %v, and %d more; want the same failure and none", asked, again, len(a.tokenRequests()))
+				}
+				time.Sleep(time.Minute)
 				if token, err := c.Token(t.Context()); err != nil || token.Value.Reveal() != "at-2" {
 					t.Errorf("afterwards: %v, %v; the cache must survive a failure", token.Value.Reveal(), err)
 				}
