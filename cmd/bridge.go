@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -92,7 +94,7 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 			return err
 		}
 	}
-	opts.Client = wire.Stdio(wire.StreamOptions{MaxMessage: opts.MaxMessage, Logger: log})
+	opts.Client = o.client(log)
 	log.Info("bridge started", "url", o.url, "version", buildVersion().Version)
 	err = bridge.Run(ctx, opts)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
@@ -100,6 +102,17 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 		return nil // an orderly stop
 	}
 	return err
+}
+
+// client is the connection to the MCP client that started the bridge.
+func (o bridgeOptions) client(log *slog.Logger) wire.Conn {
+	stream := wire.StreamOptions{MaxMessage: o.maxMessage << 20, Logger: log}
+	in, inFile := o.deps.Stdin.(*os.File)
+	out, outFile := o.deps.Stdout.(*os.File)
+	if inFile && outFile {
+		return wire.Stdio(in, out, stream)
+	}
+	return wire.NewStream(o.deps.Stdin, o.deps.Stdout, stream)
 }
 
 // parseHeaders reads 'Name: value' flags. A value is never repeated in an

@@ -50,6 +50,7 @@ To try it:    mcpctl demo`,
 		newToken(deps),
 		newBridge(deps, runBridge),
 		newServe(deps, runServe),
+		newDemo(deps),
 		newVersion(deps),
 	)
 	wrapArgs(root)

@@ -6,13 +6,13 @@ import (
 )
 
 // Stdio returns a connection over the standard input and output of this
-// process. Nothing else may write to standard output.
+// process, which the caller passes. Nothing else may write to standard output.
 //
 // Closing it leaves the descriptors open: another file must not take their
 // place. A read that waits on standard input can't be interrupted and keeps
 // its goroutine until the process ends or the input does.
-func Stdio(o StreamOptions) *Stream {
-	return NewStream(keepOpen{os.Stdin}, keepOpen{ownStdout()}, o)
+func Stdio(in, out *os.File, o StreamOptions) *Stream {
+	return NewStream(keepOpen{in}, keepOpen{duplicate(out)}, o)
 }
 
 // keepOpen is a file without its Close.

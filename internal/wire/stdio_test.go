@@ -11,7 +11,7 @@ import (
 // playStdio answers every request on its own standard streams until they end,
 // and tells on standard error how that was.
 func playStdio() {
-	s := Stdio(StreamOptions{})
+	s := Stdio(os.Stdin, os.Stdout, StreamOptions{})
 	ctx := context.Background()
 	for {
 		f, err := s.Read(ctx)
@@ -58,8 +58,7 @@ func TestStdioSurvivesABrokenPipe(t *testing.T) {
 	}})
 	send(t, c, `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
 	receive(t, c).Release()
-	interrupted := c.stream.r.(*childOutput)
-	_ = interrupted.Close()
+	_ = c.stdout.Close()
 	for i := range 3 {
 		err := c.Write(t.Context(), MustParse(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"ping"}`, i)))
 		if _, gone := errors.AsType[*ExitError](err); err != nil && !gone {

@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownStdout returns standard output under another descriptor. A write to a
+// duplicate returns standard output under another descriptor. A write to a
 // broken pipe on descriptor 1 would end the process with SIGPIPE (os/signal,
 // "SIGPIPE") where the relay still has a session to end; on any other it
 // is an error.
-func ownStdout() *os.File {
-	conn, err := os.Stdout.SyscallConn()
+func duplicate(out *os.File) *os.File {
+	conn, err := out.SyscallConn()
 	if err != nil {
-		return os.Stdout
+		return out
 	}
 	dup := -1
 	if err := conn.Control(func(fd uintptr) { dup, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3) }); err != nil || dup < 0 {
-		return os.Stdout
+		return out
 	}
 	return os.NewFile(uintptr(dup), "stdout")
 }
