@@ -68,9 +68,6 @@ type Audit struct {
 	File string `yaml:"file"`
 }
 
-// Size is a number of bytes, written like 8MiB.
-type Size int64
-
 const (
 	defaultListen = "127.0.0.1:8080"
 	defaultBody   = 8 << 20

@@ -1,0 +1,298 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/mcpctl/mcpctl/server/builtin"
+)
+
+// configReader fills a Config from a YAML tree.
+type configReader struct {
+	yamlReader
+	cfg Config
+	dir string // relative paths start here
+}
+
+func (r *configReader) root(n ast.Node) {
+	c := &r.cfg
+	r.mapping("", n, append([]field{
+		{"listen", r.string(&c.Listen, checkListen)},
+		{"public_url", r.string(&c.PublicURL, checkPublicURL)},
+		{"tls", r.section(
+			field{"cert_file", r.file(&c.TLS.CertFile)},
+			field{"key_file", r.file(&c.TLS.KeyFile)},
+		)},
+		{"entra", r.entra},
+		{"upstreams", r.upstreams},
+		{"limits", r.section(append([]field{
+			{"body", r.size(&c.Limits.Body)},
+			{"sessions_per_user", r.integer(&c.Limits.SessionsPerUser, 1, 10_000)},
+		}, later("requests_per_minute")...)...)},
+		{"audit", r.section(field{"file", r.newFile(&c.Audit.File)})},
+		{"allowed_origins", r.strings(&c.AllowedOrigins, checkOrigin)},
+	}, later("policy", "store", "telemetry", "metrics")...))
+}
+
+func (r *configReader) entra(key string, n ast.Node) {
+	e := &r.cfg.Entra
+	r.mapping(key, n, append([]field{
+		{"cloud", r.string(&e.Cloud, oneOf("global", "usgov", "china"))},
+		{"tenant_id", r.string(&e.TenantID, checkGUID)},
+		{"tenant_ids", r.strings(&e.TenantIDs, checkGUID)},
+		{"authority", r.string(&e.Authority, checkAuthority)},
+		{"ca_file", r.file(&e.CAFile)},
+		{"client_id", r.string(&e.ClientID, checkGUID)},
+		{"app_id_uri", r.string(&e.AppIDURI, checkAppIDURI)},
+		{"required_scopes", r.strings(&e.RequiredScopes, checkName)},
+		{"required_roles", r.strings(&e.RequiredRoles, checkName)},
+		{"allowed_clients", r.strings(&e.AllowedClients, checkGUID)},
+		{"public_client_id", r.string(&e.PublicClientID, checkGUID)},
+	}, later("credential", "graph_url")...))
+}
+
+func (r *configReader) upstreams(key string, n ast.Node) {
+	r.items(key, n, func(full string, item ast.Node) {
+		var up Upstream
+		var process string
+		r.mapping(full, item, append([]field{
+			{"name", r.string(&up.Name, checkUpstreamName)},
+			{"command", r.command(&up.Command)},
+			{"dir", r.folder(&up.Dir)},
+			{"env", r.texts(&up.Env, envFault)},
+			{"process", r.string(&process, checkProcess)},
+			{"url", r.string(&up.URL, checkUpstreamURL)},
+			{"headers", r.texts(&up.Headers, headerFault)},
+			{"builtin", r.strings(&up.Builtin, oneOf(builtin.Names()...))},
+		}, later("on_behalf_of")...))
+		if len(up.Command) > 0 && up.Dir == "" {
+			up.Dir = r.dir
+		}
+		r.cfg.Upstreams = append(r.cfg.Upstreams, up)
+	})
+}
+
+// checkProcess: this version starts a process for each session.
+func checkProcess(value string) (message, fix string) {
+	switch value {
+	case "per-session":
+		return "", ""
+	case "per-user", "shared":
+		return value + " is not supported in this version", "Write per-session or remove the key"
+	}
+	return oneOf("per-session")(value)
+}
+
+func oneOf(names ...string) check {
+	return func(value string) (message, fix string) {
+		if slices.Contains(names, value) {
+			return "", ""
+		}
+		fields := make([]field, len(names))
+		for i, name := range names {
+			fields[i] = field{name: name, read: func(string, ast.Node) {}}
+		}
+		return fmt.Sprintf("%.40q is not known here", value), suggestion(value, fields)
+	}
+}
+
+func (r *configReader) section(fields ...field) func(string, ast.Node) {
+	return func(key string, n ast.Node) { r.mapping(key, n, fields) }
+}
+
+// checked reads a string and reports what ok says is wrong with it.
+func (r *configReader) checked(key string, n ast.Node, ok check) (string, bool) {
+	value, isText := r.text(key, n)
+	if !isText {
+		return "", false
+	}
+	if message, fix := ok(value); message != "" {
+		r.fault(placeOf(n), key, message, fix)
+		return "", false
+	}
+	return value, true
+}
+
+func (r *configReader) string(to *string, ok check) func(string, ast.Node) {
+	return func(key string, n ast.Node) {
+		if value, fine := r.checked(key, n, ok); fine {
+			*to = value
+		}
+	}
+}
+
+// strings reads a list without repetitions.
+func (r *configReader) strings(to *[]string, ok check) func(string, ast.Node) {
+	return func(key string, n ast.Node) {
+		*to = []string{}
+		r.items(key, n, func(full string, item ast.Node) {
+			value, fine := r.checked(full, item, ok)
+			switch {
+			case !fine:
+			case slices.Contains(*to, value):
+				r.fault(placeOf(item), full, "this is listed twice", "Remove one")
+			default:
+				*to = append(*to, value)
+			}
+		})
+	}
+}
+
+// texts reads names with values. Nothing of the values gets into a fault.
+func (r *configReader) texts(to *map[string]string, bad func(name, value string) (message, fix string)) func(string, ast.Node) {
+	return func(key string, n ast.Node) {
+		*to = map[string]string{}
+		r.pairs(key, n, func(name, full string, k, v ast.Node) {
+			var value string
+			switch v := v.(type) {
+			case *ast.StringNode: // may be empty
+				value = v.Value
+			case *ast.LiteralNode:
+				value = strings.TrimSuffix(v.Value.Value, "\n")
+			default:
+				r.wrongType(full, v, "text")
+				return
+			}
+			if message, fix := bad(name, value); message != "" {
+				// A name that is none may be a secret in the wrong place.
+				if !headerNamePattern.MatchString(name) {
+					full = key
+				}
+				r.fault(placeOf(k), full, message, fix)
+				return
+			}
+			(*to)[name] = value
+		})
+	}
+}
+
+// command reads a program and its arguments.
+func (r *configReader) command(to *[]string) func(string, ast.Node) {
+	return func(key string, n ast.Node) {
+		if _, line := n.(*ast.StringNode); line {
+			r.fault(placeOf(n), key, "this must be a list, as no shell takes it apart", "Write [program, argument, …]")
+			return
+		}
+		args := []string{}
+		r.items(key, n, func(full string, item ast.Node) {
+			if s, ok := item.(*ast.StringNode); ok && len(args) > 0 {
+				args = append(args, s.Value) // an argument may be empty
+			} else if value, ok := r.text(full, item); ok {
+				args = append(args, value)
+			}
+		})
+		if list, ok := n.(*ast.SequenceNode); ok && len(list.Values) == 0 {
+			r.fault(placeOf(n), key, "this list is empty", "Write [program, argument, …]")
+		}
+		if len(args) > 0 && strings.ContainsAny(args[0], `/\`) {
+			args[0] = r.path(args[0])
+		}
+		*to = args
+	}
+}
+
+func (r *configReader) path(value string) string {
+	if filepath.IsAbs(value) {
+		return value
+	}
+	return filepath.Join(r.dir, filepath.FromSlash(value))
+}
+
+// file reads the path of a file that has to be there.
+func (r *configReader) file(to *string) func(string, ast.Node) {
+	return r.existing(to, "file", func(info os.FileInfo) bool { return !info.IsDir() })
+}
+
+func (r *configReader) folder(to *string) func(string, ast.Node) {
+	return r.existing(to, "folder", os.FileInfo.IsDir)
+}
+
+func (r *configReader) existing(to *string, kind string, right func(os.FileInfo) bool) func(string, ast.Node) {
+	return func(key string, n ast.Node) {
+		value, ok := r.text(key, n)
+		if !ok {
+			return
+		}
+		*to = r.path(value)
+		if info, err := os.Stat(*to); err != nil {
+			r.fault(placeOf(n), key, fmt.Sprintf("there is no %s %s", kind, *to), "Relative paths start at the configuration's folder")
+		} else if !right(info) {
+			r.fault(placeOf(n), key, *to+" is not a "+kind, "")
+		}
+	}
+}
+
+// newFile reads the path of a file that may still have to be created, in a
+// folder that has to be there.
+func (r *configReader) newFile(to *string) func(string, ast.Node) {
+	return func(key string, n ast.Node) {
+		value, ok := r.text(key, n)
+		if !ok {
+			return
+		}
+		*to = r.path(value)
+		if info, err := os.Stat(filepath.Dir(*to)); err != nil || !info.IsDir() {
+			r.fault(placeOf(n), key, "there is no folder "+filepath.Dir(*to), "Create it, or choose another one. Relative paths start at the configuration's folder")
+		} else if info, err := os.Stat(*to); err == nil && info.IsDir() {
+			r.fault(placeOf(n), key, *to+" is a folder", "Name a file in it")
+		}
+	}
+}
+
+func (r *configReader) integer(to *int, low, high int) func(string, ast.Node) {
+	return func(key string, n ast.Node) {
+		number, ok := n.(*ast.IntegerNode)
+		if !ok {
+			r.wrongType(key, n, "a number")
+			return
+		}
+		value := -1
+		switch v := number.Value.(type) {
+		case uint64:
+			value = int(min(v, uint64(high)+1)) //nolint:gosec // bounded by high
+		case int64: // only negative ones
+		}
+		if value < low || value > high {
+			r.fault(placeOf(n), key, fmt.Sprintf("this must be from %d to %d", low, high), "")
+			return
+		}
+		*to = value
+	}
+}
+
+// Bounds of limits.body: an initialize request fits the smallest, and no
+// machine that serves several people wants more than the largest.
+const (
+	minBody Size = 1 << 10
+	maxBody Size = 1 << 30
+)
+
+func (r *configReader) size(to *Size) func(string, ast.Node) {
+	return func(key string, n ast.Node) {
+		var text string
+		switch n := n.(type) {
+		case *ast.IntegerNode:
+			text = n.Token.Value
+		case *ast.StringNode:
+			text = n.Value
+		default:
+			r.wrongType(key, n, "a size")
+			return
+		}
+		const form = "Write a number of bytes or of KiB, MiB or GiB, like 8MiB"
+		size, err := parseSize(text)
+		switch {
+		case err != nil:
+			r.fault(placeOf(n), key, "this is "+err.Error(), form)
+		case size < minBody || size > maxBody:
+			r.fault(placeOf(n), key, fmt.Sprintf("this must be from %s to %s", minBody, maxBody), form)
+		default:
+			*to = size
+		}
+	}
+}

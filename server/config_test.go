@@ -1,0 +1,335 @@
+package server_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/mcpctl/mcpctl/server"
+)
+
+var update = flag.Bool("update", false, "write golden files instead of comparing")
+
+const minimal = `
+entra:
+  tenant_id: 00000000-0000-0000-0000-000000000001
+  client_id: 00000000-0000-0000-0000-000000000002
+  required_scopes: [Mcp.Access]
+upstreams:
+  - name: me
+    builtin: [whoami]
+`
+
+func parse(t *testing.T, text string) (server.Config, []server.Fault) {
+	t.Helper()
+	cfg, err := server.ParseConfig("mcpctl.yaml", []byte(text))
+	if err == nil {
+		return cfg, nil
+	}
+	var faulty *server.ConfigError
+	if !errors.As(err, &faulty) {
+		t.Fatalf("got %T %v, want a *ConfigError", err, err)
+	}
+	return cfg, faulty.Faults
+}
+
+func TestExampleIsValid(t *testing.T) {
+	cfg, err := server.ReadConfig("../examples/mcpctl.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.PublicURL != "https://mcp.contoso.com/mcp" || len(cfg.Upstreams) != 1 || cfg.Upstreams[0].Command[0] != "npx" {
+		t.Errorf("got %+v", cfg)
+	}
+}
+
+// What stands in comments of the example is advice, and has to work too.
+func TestExampleIsValidWithItsComments(t *testing.T) {
+	raw, err := os.ReadFile("../examples/mcpctl.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"tls.crt", "tls.key", "dev-ca.pem"} {
+		write(t, filepath.Join(dir, name), "")
+	}
+	text := strings.NewReplacer(
+		"# tls:", "tls:", "#   cert_file: /etc/mcpctl/tls.crt", "  cert_file: tls.crt", "#   key_file: /etc/mcpctl/tls.key", "  key_file: tls.key",
+		"# cloud:", "cloud:", "# required_roles:", "required_roles:", "# allowed_clients:", "allowed_clients:",
+		"# dir: /srv", "dir: .", "# env:\n    #  ", "env:\n     ", "# process:", "process:",
+		"# limits:", "limits:", "#   body:", "  body:", "#   #", "  #", "#   sessions_per_user:", "  sessions_per_user:",
+		"# audit:", "audit:", "#   file: /var/log/mcpctl/", "  file: ", "# allowed_origins:", "allowed_origins:",
+	).Replace(string(raw))
+	cfg, err := server.ParseConfig(filepath.Join(dir, "mcpctl.yaml"), []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := server.Config{
+		Listen: "127.0.0.1:8080", PublicURL: "https://mcp.contoso.com/mcp",
+		TLS: server.TLS{CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key")},
+		Entra: server.Entra{
+			Cloud: "global", TenantID: "00000000-0000-0000-0000-000000000001", ClientID: "00000000-0000-0000-0000-000000000002",
+			AppIDURI: "api://00000000-0000-0000-0000-000000000002", RequiredScopes: []string{"Mcp.Access"}, RequiredRoles: []string{"Mcp.Invoke"},
+			AllowedClients: []string{"00000000-0000-0000-0000-000000000003"}, PublicClientID: "00000000-0000-0000-0000-000000000003",
+		},
+		Upstreams: []server.Upstream{{
+			Name: "files", Command: []string{"npx", "-y", "@modelcontextprotocol/server-filesystem", "/srv/data"}, Dir: dir,
+			Env: map[string]string{"LOG_LEVEL": "info"},
+		}},
+		Limits:         server.Limits{Body: 8 << 20, SessionsPerUser: 100},
+		Audit:          server.Audit{File: filepath.Join(dir, "audit.jsonl")},
+		AllowedOrigins: []string{"https://app.contoso.com"},
+	}
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("got  %+v\nwant %+v", cfg, want)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whole reports, as an operator gets them. -update rewrites them.
+func TestReports(t *testing.T) {
+	files, err := filepath.Glob("testdata/config/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no test data: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = server.ParseConfig("mcpctl.yaml", raw)
+			if err == nil {
+				t.Fatal("the file was accepted")
+			}
+			here, err2 := filepath.Abs(".")
+			if err2 != nil {
+				t.Fatal(err2)
+			}
+			got := strings.ReplaceAll(err.Error(), here+string(filepath.Separator), "DIR/") + "\n"
+			if strings.Contains(got, "s3cr3t") {
+				t.Errorf("the report repeats a secret:\n%s", got)
+			}
+			golden := strings.TrimSuffix(file, ".yaml") + ".txt"
+			if *update {
+				write(t, golden, got)
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// Each case changes the minimal configuration; want is KEY: what is wrong, or
+// "" for a valid one.
+func TestValues(t *testing.T) {
+	const tenant, client = "  tenant_id: 00000000-0000-0000-0000-000000000001\n", "  client_id: 00000000-0000-0000-0000-000000000002\n"
+	const builtin = "    builtin: [whoami]\n"
+	for _, tt := range []struct {
+		name, old, replacement, want string
+	}{
+		{"minimal", "", "", ""},
+		{"ipv6", "", "listen: '[::1]:0'", ""},
+		{"all interfaces", "", "listen: :8080", "public_url: this is missing"},
+		{"all interfaces, public", "", "listen: :8080\npublic_url: https://a.example/mcp", ""},
+		{"port only", "", "listen: 8080", "listen: this must be text and is a number"},
+		{"port name", "", "listen: localhost:http", "listen: the port is not a number"},
+		{"port too large", "", "listen: 127.0.0.1:65536", "listen: the port is not a number"},
+		{"address with scheme", "", "listen: http://127.0.0.1:80", "listen: this is not an address to listen on"},
+
+		{"http on loopback", "", "public_url: http://127.0.0.1:8080/mcp", ""},
+		{"http on localhost", "", "public_url: http://localhost:8080/mcp", ""},
+		{"http elsewhere", "", "public_url: http://mcp.contoso.com/mcp", "public_url: http:// would send tokens in the clear"},
+		{"relative", "", "public_url: /mcp", "public_url: this is not an absolute https:// address"},
+		{"no path", "", "public_url: https://mcp.contoso.com", "public_url: the address has no path"},
+		{"slash", "", "public_url: https://mcp.contoso.com/mcp/", "public_url: the address must not end with a slash"},
+		{"query", "", "public_url: https://mcp.contoso.com/mcp?", "public_url: the address must have no query"},
+		{"fragment", "", "public_url: 'https://mcp.contoso.com/mcp#'", "public_url: the address must have no query"},
+		{"user", "", "public_url: https://a:b@mcp.contoso.com/mcp", "public_url: an address with a user name"},
+		{"escapes", "", "public_url: https://mcp.contoso.com/%6dcp", "public_url: the path must consist of plain segments"},
+		{"wildcard", "", "public_url: https://mcp.contoso.com/{x}", "public_url: the path must consist of plain segments"},
+		{"dots", "", "public_url: https://mcp.contoso.com/a/../mcp", "public_url: the path must consist of plain segments"},
+		{"reserved", "", "public_url: https://mcp.contoso.com/sse", "public_url: the path /sse serves something else"},
+		{"well-known", "", "public_url: https://mcp.contoso.com/.well-known/x", "public_url: the path /.well-known/x serves something else"},
+
+		{"no certificate", "", "tls: {key_file: config_test.go}", "tls.cert_file: this is missing"},
+		{"no key", "", "tls: {cert_file: config_test.go}", "tls.key_file: this is missing"},
+		{"no such file", "", "tls: {cert_file: none.pem, key_file: config_test.go}", "tls.cert_file: there is no file"},
+		{"tls and http", "", "public_url: http://127.0.0.1:1/mcp\ntls: {cert_file: config_test.go, key_file: config_test.go}", "public_url: this begins with http:// though tls is set"},
+
+		{"tenant by name", tenant, "  tenant_id: contoso.com\n", "entra.tenant_id: this is not a GUID"},
+		{"no tenant", tenant, "", "entra.tenant_id: this is missing"},
+		{"tenants", tenant, "  tenant_ids: [00000000-0000-0000-0000-000000000001]\n", ""},
+		{"no tenants", tenant, "  tenant_ids: []\n", "entra.tenant_ids: this list is empty"},
+		{"a tenant twice", tenant, "  tenant_ids: [00000000-0000-0000-0000-000000000001, 00000000-0000-0000-0000-000000000001]\n", "entra.tenant_ids[1]: this is listed twice"},
+		{"both kinds", tenant, tenant + "  tenant_ids: [00000000-0000-0000-0000-000000000001]\n", "entra.tenant_ids: this does not go with entra.tenant_id"},
+		{"authority", tenant, "  authority: https://127.0.0.1:9443/00000000-0000-0000-0000-000000000001\n  ca_file: config_test.go\n", ""},
+		{"authority without CA", tenant, "  authority: https://127.0.0.1:9443/00000000-0000-0000-0000-000000000001\n", "entra.ca_file: this is missing"},
+		{"authority elsewhere", tenant, "  authority: https://10.0.0.1:9443/00000000-0000-0000-0000-000000000001\n  ca_file: config_test.go\n", "entra.authority: a development authority must be on a loopback IP address"},
+		{"authority by name", tenant, "  authority: https://localhost:9443/00000000-0000-0000-0000-000000000001\n  ca_file: config_test.go\n", "entra.authority: a development authority must be on a loopback IP address"},
+		{"authority over http", tenant, "  authority: http://127.0.0.1:9443/00000000-0000-0000-0000-000000000001\n  ca_file: config_test.go\n", "entra.authority: this is not a development authority"},
+		{"authority without tenant", tenant, "  authority: https://127.0.0.1:9443/common\n  ca_file: config_test.go\n", "entra.authority: the path must be the tenant's GUID"},
+		{"authority of another tenant", tenant, tenant + "  authority: https://127.0.0.1:9443/00000000-0000-0000-0000-000000000009\n  ca_file: config_test.go\n", "entra.authority: its tenant is not the one of tenant_id"},
+		{"authority and cloud", tenant, "  cloud: global\n  authority: https://127.0.0.1:9443/00000000-0000-0000-0000-000000000001\n  ca_file: config_test.go\n", "entra.authority: this does not go with entra.cloud"},
+		{"CA without authority", tenant, tenant + "  ca_file: config_test.go\n", "entra.ca_file: this is for a development authority only"},
+		{"no client id", client, "", "entra.client_id: this is missing"},
+		{"unknown cloud", tenant, tenant + "  cloud: goverment\n", `entra.cloud: "goverment" is not known here`},
+		{"App ID URI", tenant, tenant + "  app_id_uri: my api\n", "entra.app_id_uri: this is not a URI"},
+		{"nothing required", "  required_scopes: [Mcp.Access]\n", "", "entra.required_scopes: no scope and no role is required"},
+		{"empty lists required", "[Mcp.Access]", "[]", "entra.required_scopes: no scope and no role is required"},
+		{"roles alone", "required_scopes: [Mcp.Access]", "required_roles: [Mcp.Invoke]", ""},
+		{"full scope", "[Mcp.Access]", "[api://00000000-0000-0000-0000-000000000002/Mcp.Access]", ""},
+		{"full scope of another API", "[Mcp.Access]\n", "[https://graph.microsoft.com/User.Read]\npublic_url: https://a.example/mcp\n", "entra.required_scopes[0]: this is the scope of another API"},
+		{"scope, not a list", "[Mcp.Access]", "Mcp.Access", "entra.required_scopes: this must be a list and is text"},
+
+		{"no upstreams", "upstreams:\n  - name: me\n" + builtin, "", "upstreams: this is missing"},
+		{"name", "name: me", "name: My Files", "upstreams[0].name: this is not a name for an upstream"},
+		{"no name", "name: me\n    builtin", "builtin", "upstreams[0].name: this is missing"},
+		{"no kind", builtin, "", "upstreams[0]: nothing says what this upstream is"},
+		{"two kinds", builtin, builtin + "    url: https://a.example/mcp\n", "upstreams[0]: url and builtin exclude each other"},
+		{"unknown builtin", "[whoami]", "[whoamy]", `upstreams[0].builtin[0]: "whoamy" is not known here`},
+		{"no builtin", "[whoami]", "[]", "upstreams[0].builtin: this list is empty"},
+		{"url", builtin, "    url: http://localhost:3000/mcp?key=1\n    headers: {X-Key: abc}\n", ""},
+		{"url over http", builtin, "    url: http://crm.internal/mcp\n", "upstreams[0].url: http:// is for upstreams on this machine only"},
+		{"url with password", builtin, "    url: https://a:b@crm.internal/mcp\n", "upstreams[0].url: credentials in an address end up in logs"},
+		{"url, relative", builtin, "    url: crm.internal/mcp\n", "upstreams[0].url: this is not an absolute https:// address"},
+		{"header of the transport", builtin, "    url: https://a.example/mcp\n    headers: {Mcp-Session-Id: x}\n", "upstreams[0].headers.Mcp-Session-Id: this header belongs to the transport"},
+		{"header with a line break", builtin, "    url: https://a.example/mcp\n    headers: {X-A: \"a\\nb\"}\n", "upstreams[0].headers.X-A: the value has line breaks"},
+		{"headers of a command", builtin, "    command: [cat]\n    headers: {X-A: a}\n", "upstreams[0].headers: this is for upstreams with a url only"},
+		{"command", builtin, "    command: [cat, -u, '']\n    env: {A: '', B: x=y}\n    process: per-session\n", ""},
+		{"command in one line", builtin, "    command: cat -u\n", "upstreams[0].command: this must be a list"},
+		{"empty command", builtin, "    command: []\n", "upstreams[0].command: this list is empty"},
+		{"no program", builtin, "    command: ['']\n", "upstreams[0].command[0]: this is empty"},
+		{"number as argument", builtin, "    command: [cat, 7]\n", "upstreams[0].command[1]: this must be text and is a number"},
+		{"number in env", builtin, "    command: [cat]\n    env: {PORT: 8080}\n", "upstreams[0].env.PORT: this must be text and is a number"},
+		{"env as list", builtin, "    command: [cat]\n    env: [A=b]\n", "upstreams[0].env: this must be keys with values and is a list"},
+		{"process", builtin, "    command: [cat]\n    process: shared\n", "upstreams[0].process: shared is not supported in this version"},
+		{"no such folder", builtin, "    command: [cat]\n    dir: none\n", "upstreams[0].dir: there is no folder"},
+		{"two upstreams", builtin, builtin + "  - {name: b, builtin: [market]}\n", "upstreams: several upstreams are not supported"},
+		{"on_behalf_of", builtin, "    url: https://a.example/mcp\n    on_behalf_of: {scopes: [x]}\n", "upstreams[0].on_behalf_of: not supported in this version"},
+
+		{"body", "", "limits: {body: 512KiB}", ""},
+		{"body in bytes", "", "limits: {body: 1048576}", ""},
+		{"body in MB", "", "limits: {body: 8MB}", "limits.body: this is not a size"},
+		{"body too small", "", "limits: {body: 10}", "limits.body: this must be from 1KiB to 1GiB"},
+		{"body too large", "", "limits: {body: 2GiB}", "limits.body: this must be from 1KiB to 1GiB"},
+		{"body far too large", "", "limits: {body: 99999999999GiB}", "limits.body: this is too large a size"},
+		{"no sessions", "", "limits: {sessions_per_user: 0}", "limits.sessions_per_user: this must be from 1 to 10000"},
+		{"negative", "", "limits: {sessions_per_user: -5}", "limits.sessions_per_user: this must be from 1 to 10000"},
+		{"rate limit", "", "limits: {requests_per_minute: 600}", "limits.requests_per_minute: not supported in this version"},
+		{"policy", "", "policy: [{allow: 'true'}]", "policy: not supported in this version"},
+		{"store", "", "store: {redis: redis://x}", "store: not supported in this version"},
+		{"audit without folder", "", "audit: {file: none/audit.jsonl}", "audit.file: there is no folder"},
+		{"audit into a folder", "", "audit: {file: testdata}", "audit.file: "},
+		{"origin", "", "allowed_origins: ['https://a.example', 'http://localhost:3000']", ""},
+		{"any origin", "", "allowed_origins: ['*']", ""},
+		{"origin with path", "", "allowed_origins: ['https://a.example/']", "allowed_origins[0]: this is not a web origin"},
+		{"any origin and one", "", "allowed_origins: ['*', 'https://a.example']", `allowed_origins: "*" makes the other origins pointless`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := minimal + tt.replacement + "\n"
+			if tt.old != "" {
+				text = strings.Replace(minimal, tt.old, tt.replacement, 1)
+			}
+			_, faults := parse(t, text)
+			switch {
+			case tt.want == "" && len(faults) > 0:
+				t.Errorf("refused: %v\n%s", faults, text)
+			case tt.want != "" && (len(faults) != 1 || !strings.HasPrefix(faults[0].String(), tt.want)):
+				t.Errorf("got %v, want one fault: %s\n%s", faults, tt.want, text)
+			}
+		})
+	}
+}
+
+func TestPathsAreRelativeToTheFile(t *testing.T) {
+	dir := t.TempDir()
+	text := strings.Replace(minimal, "builtin: [whoami]", "command: [bin/server, data/x]", 1) + "audit: {file: audit.jsonl}\n"
+	path := filepath.Join(dir, "mcpctl.yaml")
+	write(t, path, text)
+	cfg, err := server.ReadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := cfg.Upstreams[0]
+	if up.Command[0] != filepath.Join(dir, "bin/server") || up.Command[1] != "data/x" || up.Dir != dir || cfg.Audit.File != filepath.Join(dir, "audit.jsonl") {
+		t.Errorf("got %+v, %+v", up, cfg.Audit)
+	}
+	if _, err := os.Stat(cfg.Audit.File); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("reading the configuration made the audit log: %v", err)
+	}
+}
+
+func TestReadConfigSaysWhatIsMissing(t *testing.T) {
+	_, err := server.ReadConfig(filepath.Join(t.TempDir(), "none.yaml"))
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTooLargeAFile(t *testing.T) {
+	_, faults := parse(t, strings.Repeat("#", 300<<10))
+	if len(faults) != 1 || !strings.Contains(faults[0].String(), "larger than 256KiB") {
+		t.Errorf("got %v", faults)
+	}
+}
+
+func TestColumns(t *testing.T) {
+	_, faults := parse(t, minimal+"limits: {body: 8MiB, sessions: 3}\n")
+	want := server.Fault{Line: 9, Column: 22, Key: "limits.sessions", Message: "unknown key"}
+	if len(faults) != 1 {
+		t.Fatalf("got %v", faults)
+	}
+	faults[0].Fix = ""
+	if faults[0] != want {
+		t.Errorf("got %+v, want %+v", faults[0], want)
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(minimal))
+	for _, pattern := range []string{"../examples/*.yaml", "testdata/config/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(raw)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := server.ParseConfig("mcpctl.yaml", data)
+		if err == nil {
+			return
+		}
+		var faulty *server.ConfigError
+		if !errors.As(err, &faulty) || len(faulty.Faults) == 0 {
+			t.Fatalf("got %v, want faults", err)
+		}
+		lines := strings.Count(string(data), "\n") + strings.Count(string(data), "\r") + 2
+		for _, fault := range faulty.Faults {
+			if fault.Message == "" || fault.Line < 0 || fault.Line > lines {
+				t.Errorf("fault %+v of %d lines", fault, lines)
+			}
+		}
+	})
+}
