@@ -36,17 +36,17 @@ func (c *Client) signInBrowser(ctx context.Context, open func(url string) error,
 		return SignIn{}, &Error{Op: opSignIn, Kind: KindFailed, cause: err,
 			Hint: "Sign in with a device code instead: mcpctl login URL --device-code"}
 	}
-	opened := make(chan error, 1)
-	defer func() { callback.close(); awaitOpener(opened) }()
+	opened, returned := make(chan error, 1), make(chan struct{})
+	defer func() { callback.close(); awaitOpener(returned) }()
 
 	verifier := rand.Text() + rand.Text() // RFC 7636 section 4.1: 43 to 128 characters
 	opCtx, ex := withExchange(ctx)
 	address, err := c.authorizeURL(opCtx, ex, msal, callback, verifier, o)
 	if err != nil {
-		close(opened)
+		close(returned)
 		return SignIn{}, err
 	}
-	go func() { opened <- open(address); close(opened) }()
+	go func() { defer close(returned); opened <- open(address) }()
 	reply, err := callback.wait(ctx, opened, browserLimit)
 	if err != nil {
 		return SignIn{}, err
@@ -58,11 +58,11 @@ func (c *Client) signInBrowser(ctx context.Context, open func(url string) error,
 
 // awaitOpener gives open a moment to return. A browser in the foreground can
 // take as long as its person likes, and is nothing to wait for.
-func awaitOpener(opened <-chan error) {
+func awaitOpener(returned <-chan struct{}) {
 	timer := time.NewTimer(callbackGrace)
 	defer timer.Stop()
 	select {
-	case <-opened:
+	case <-returned:
 	case <-timer.C:
 	}
 }

@@ -26,7 +26,7 @@ func backoff(method string, resp *http.Response, err error, attempt int) (time.D
 		return 0, false
 	}
 	wait := time.Duration(1<<(attempt-1)) * 300 * time.Millisecond
-	wait += rand.N(wait / 2)
+	wait += rand.N(wait / 2) //nolint:gosec // jitter is no secret
 	idempotent := method == http.MethodGet || method == http.MethodHead
 	if err != nil {
 		return wait, notConnected(err) || (idempotent && worthRepeating(err))
