@@ -26,21 +26,7 @@ func (x *exchange) authorize() *Error {
 		return err
 	}
 	chosen := x.r.Method == http.MethodPost
-	var a authorizeRequest
-	var page signInPage
-	var code string
-
-	x.s.mu.Lock()
-	refusal := x.readAuthorize(&a)
-	switch {
-	case refusal != nil:
-	case chosen:
-		code, refusal = x.decide(a)
-	default:
-		page = x.signInPage(a)
-	}
-	x.s.mu.Unlock()
-
+	a, page, code, refusal := x.readAndDecide(chosen)
 	switch {
 	case refusal != nil && (a.redirect == nil || shownOnPage(refusal.AADSTS)):
 		return refusal
@@ -54,10 +40,25 @@ func (x *exchange) authorize() *Error {
 	}
 }
 
+// readAndDecide is the part of authorize that runs under s.mu. It returns the
+// page to show or, if the person has chosen, the code to send.
+func (x *exchange) readAndDecide(chosen bool) (a authorizeRequest, page signInPage, code string, refusal *Error) {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	if refusal = x.readAuthorize(&a); refusal != nil {
+		return a, page, "", refusal
+	}
+	if chosen {
+		code, refusal = x.decide(a)
+		return a, page, code, refusal
+	}
+	return a, x.signInPage(a), "", nil
+}
+
 // shownOnPage tells which refusals Entra shows to the person although it knows
 // where to send the app its error.
 func shownOnPage(aadsts int) bool {
-	return slices.Contains([]int{900144, 50105, 90094}, aadsts)
+	return slices.Contains([]int{900144, 50034, 50105, 90094}, aadsts)
 }
 
 // readAuthorize checks the request: first who asks and where to answer, since
@@ -131,7 +132,7 @@ func (x *exchange) decide(a authorizeRequest) (string, *Error) {
 	}
 	p := x.s.dir.person(x.r.PostForm.Get("person"))
 	if p == nil {
-		return "", failure("invalid_request", 50034, "The user account does not exist in the %s directory. To sign into this application, the account must be added to the directory.", x.s.domain)
+		return "", errNoUser(x.r.PostForm.Get("person"), x.s.domain)
 	}
 	if refusal := x.s.agree(a.client, p, a.q); refusal != nil {
 		return "", refusal

@@ -5,6 +5,9 @@ import (
 	"slices"
 )
 
+// Authentication contexts are named c1 to c99.
+const maxACRs, maxACR = 99, 8
+
 // claimsRequest is the claims parameter, OpenID Connect Core section 5.5, as
 // far as Entra's clients use it: capabilities and authentication contexts.
 type claimsRequest struct {
@@ -22,6 +25,10 @@ func parseClaims(raw string) (claimsRequest, *Error) {
 	}
 	if err := json.Unmarshal([]byte(raw), &c); err != nil {
 		return c, failure("invalid_request", 901001, "The request parameter 'claims' is not valid JSON.")
+	}
+	acrs := c.acrs()
+	if len(acrs) > maxACRs || slices.ContainsFunc(acrs, func(v string) bool { return len(v) > maxACR }) {
+		return c, failure("invalid_request", 901001, "The request parameter 'claims' asks for too much.")
 	}
 	return c, nil
 }

@@ -11,19 +11,26 @@ func (s *Server) clientOf(x *exchange) (*App, *Error) {
 	id := x.form.Get("client_id")
 	if id == "" {
 		if user, _, ok := x.r.BasicAuth(); ok {
-			if decoded, err := url.QueryUnescape(user); err == nil { // RFC 6749 section 2.3.1
-				id = decoded
-			}
+			id = basicValue(user)
 		}
 	}
 	if id == "" {
 		return nil, errMissing("client_id")
 	}
-	x.entry.ClientID = id
+	x.entry.ClientID = clip(id)
 	if app := s.dir.app(id); app != nil {
 		return app, nil
 	}
 	return nil, errUnknownClient(id, s.tenant)
+}
+
+// basicValue decodes half of HTTP Basic credentials, which OAuth clients
+// form-encode first: RFC 6749 section 2.3.1. Those who forget to are understood.
+func basicValue(s string) string {
+	if decoded, err := url.QueryUnescape(s); err == nil {
+		return decoded
+	}
+	return s
 }
 
 // checkScope reads the mandatory scope parameter; s.mu is held.

@@ -28,7 +28,7 @@ const (
 func (x *exchange) authenticate(client *App) (string, *Error) {
 	secret, assertion := x.form.Get("client_secret"), x.form.Get("client_assertion")
 	if _, password, ok := x.r.BasicAuth(); ok && secret == "" {
-		secret = password
+		secret = basicValue(password)
 	}
 	switch {
 	case secret == "" && assertion == "":

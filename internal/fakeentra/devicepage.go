@@ -1,6 +1,9 @@
 package fakeentra
 
-import "net/http"
+import (
+	"errors"
+	"net/http"
+)
 
 // devicePage is where a person enters the code, RFC 8628 section 3.3. A GET
 // with user_code (or otc, as Microsoft's page names it) shows who asks and the
@@ -32,26 +35,18 @@ func (x *exchange) devicePage() *Error {
 }
 
 func (x *exchange) approveDevice(userCode, person string) *Error {
-	app := ""
-	x.s.mu.Lock()
-	if g := x.s.pendingDevice(userCode); g != nil {
-		if client := x.s.dir.app(g.client); client != nil {
-			app = client.Name
-		}
-	}
-	x.s.mu.Unlock()
-	if app == "" {
+	_, found := x.s.deviceConsent(userCode)
+	if found == nil {
 		return x.showDevice(userCode)
 	}
-	switch err := x.s.ApproveDevice(userCode, person).(type) {
-	case nil:
-		return x.writePage(http.StatusOK, donePage{Heading: "You have signed in",
-			Text: "You are signed in to " + app + " on your device as " + person + ". You may close this window."}, "")
-	case *Error:
-		return err
-	default:
-		return failure("invalid_request", 50034, "The user account '%s' does not exist in the %s directory.", person, x.s.domain)
+	if err := x.s.ApproveDevice(userCode, person); err != nil {
+		if refusal, ok := errors.AsType[*Error](err); ok {
+			return refusal
+		}
+		return errNoUser(person, x.s.domain)
 	}
+	return x.writePage(http.StatusOK, donePage{Heading: "You have signed in",
+		Text: "You are signed in to " + found.App + " on your device as " + person + ". You may close this window."}, "")
 }
 
 // showDevice renders the form for the code, or the choice of people behind it.
@@ -59,19 +54,30 @@ func (x *exchange) showDevice(userCode string) *Error {
 	if userCode == "" {
 		return x.writePage(http.StatusOK, devicePage{}, "")
 	}
-	page, status := devicePage{UserCode: userCode}, http.StatusOK
-	x.s.mu.Lock()
-	if g := x.s.pendingDevice(userCode); g != nil {
-		if client := x.s.dir.app(g.client); client != nil {
-			if q, err := x.s.dir.parseScope(client, x.s.tenant, g.scope); err == nil {
-				found := x.s.consentPage(client, q)
-				page.UserCode, page.Found = g.userCode, &found
-			}
-		}
+	typed, found := x.s.deviceConsent(userCode)
+	if found == nil {
+		return x.writePage(http.StatusBadRequest, devicePage{UserCode: userCode, Wrong: true}, "")
 	}
-	x.s.mu.Unlock()
-	if page.Found == nil {
-		page.Wrong, status = true, http.StatusBadRequest
+	return x.writePage(http.StatusOK, devicePage{UserCode: typed, Found: found}, "")
+}
+
+// deviceConsent finds a pending code and what approving it allows. It returns
+// the code in its proper form, and nil if there is no such code.
+func (s *Server) deviceConsent(userCode string) (string, *signInPage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.pendingDevice(userCode)
+	if g == nil {
+		return "", nil
 	}
-	return x.writePage(status, page, "")
+	client := s.dir.app(g.client)
+	if client == nil {
+		return "", nil
+	}
+	q, err := s.dir.parseScope(client, s.tenant, g.scope)
+	if err != nil {
+		return "", nil
+	}
+	page := s.consentPage(client, q)
+	return g.userCode, &page
 }

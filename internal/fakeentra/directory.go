@@ -14,7 +14,7 @@ import (
 const GraphClientID = "00000003-0000-0000-c000-000000000000"
 
 // App is an app registration and its service principal. One App may be a
-// client, an API, or both.
+// client, an API, or both. Client ids are compared in lower case.
 type App struct {
 	Name     string // shown to people
 	ClientID string // a GUID; made up if empty
@@ -75,7 +75,7 @@ type Person struct {
 	UPN  string // user principal name, "ada@contoso.example"
 	OID  string // a GUID; made up if empty
 	Mail string // the email claim; UPN if empty
-	// Roles maps a client id to the person's app roles there. An entry, even
+	// Roles maps a client id in lower case to the person's app roles there. An entry, even
 	// an empty one, assigns the person to that app.
 	Roles  map[string][]string
 	Groups []string // object ids; more than 200 are replaced by the overage claims
@@ -113,7 +113,8 @@ func newDirectory() directory {
 }
 
 // RegisterApp adds an app or replaces the one with the same client id, and
-// returns it with the defaults filled in.
+// returns it with the defaults filled in. Its slices and maps belong to the
+// server from then on: change a copy and register that.
 func (s *Server) RegisterApp(a App) (App, error) {
 	if a.ClientID == "" {
 		a.ClientID = newGUID()
@@ -146,7 +147,8 @@ func (s *Server) RegisterApp(a App) (App, error) {
 }
 
 // AddPerson adds a person or replaces the one with the same UPN, and returns
-// it with the defaults filled in.
+// it with the defaults filled in. Its slices and maps belong to the server from
+// then on.
 func (s *Server) AddPerson(p Person) (Person, error) {
 	if p.UPN == "" || p.Name == "" {
 		return Person{}, errors.New("adding a person: name and UPN are required")

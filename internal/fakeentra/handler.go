@@ -46,9 +46,7 @@ type handler func(x *exchange) *Error
 // The function runs under s.mu; the sending doesn't.
 func document(f func(x *exchange) (any, *Error)) handler {
 	return func(x *exchange) *Error {
-		x.s.mu.Lock()
-		doc, refusal := f(x)
-		x.s.mu.Unlock()
+		doc, refusal := x.locked(f)
 		if refusal != nil {
 			return refusal
 		}
@@ -80,6 +78,13 @@ func (s *Server) handler() http.Handler {
 	handle(EndpointError, (*exchange).explain, "/error")
 	handle(EndpointHome, (*exchange).home, "/{$}")
 	return mux
+}
+
+// locked calls f under s.mu, released even if f panics: net/http recovers.
+func (x *exchange) locked(f func(x *exchange) (any, *Error)) (any, *Error) {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	return f(x)
 }
 
 // serve turns a handler into a http.HandlerFunc: it counts the request as
@@ -138,8 +143,14 @@ func (s *Server) newExchange(endpoint Endpoint, w http.ResponseWriter, r *http.R
 func (x *exchange) headers() {
 	h := x.w.Header()
 	h.Set("Date", x.now.UTC().Format(http.TimeFormat))
-	h.Set("Cache-Control", "no-store, no-cache")
-	h.Set("Pragma", "no-cache")
+	switch x.entry.Endpoint {
+	case EndpointDiscovery, EndpointInstance, EndpointKeys:
+		h.Set("Cache-Control", "max-age=86400, private")
+		h.Set("Access-Control-Allow-Origin", "*")
+	default:
+		h.Set("Cache-Control", "no-store, no-cache")
+		h.Set("Pragma", "no-cache")
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "strict-origin")
 	h.Set("x-ms-request-id", x.trace)
@@ -166,9 +177,9 @@ func (x *exchange) readForm() *Error {
 	default:
 		x.form = x.r.Form
 	}
-	x.entry.ClientID = x.form.Get("client_id")
+	x.entry.ClientID = clip(x.form.Get("client_id"))
 	if x.entry.Endpoint == EndpointToken {
-		x.entry.Grant = grantOf(x.form)
+		x.entry.Grant = clip(grantOf(x.form))
 	}
 	return nil
 }
@@ -207,6 +218,9 @@ func (x *exchange) refuse(e *Error) {
 }
 
 func (x *exchange) writeJSON(status int, body []byte) {
+	if status >= http.StatusBadRequest {
+		x.w.Header().Set("Cache-Control", "no-store, no-cache")
+	}
 	x.write(status, "application/json; charset=utf-8", body)
 }
 
@@ -218,5 +232,5 @@ func (x *exchange) write(status int, contentType string, body []byte) {
 		x.w.Header().Set("Content-Type", contentType)
 	}
 	x.w.WriteHeader(status)
-	x.w.Write(body) // the client may be gone; nobody is left to tell
+	_, _ = x.w.Write(body) // the client may be gone; nobody is left to tell
 }

@@ -9,7 +9,7 @@ import (
 // TokenSpec describes a token for [Server.MintToken]. Zero fields take what the
 // authority itself would have put there.
 type TokenSpec struct {
-	API     string // the API by App ID URI or client id; required
+	API     string // the API by App ID URI or client id; required. It is the aud of a v1 token
 	Client  string // the calling app's client id; made up if empty
 	Person  string // UPN; empty makes an app-only token
 	Version int    // 1 or 2; 0 is the API's own choice

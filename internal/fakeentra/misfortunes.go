@@ -120,32 +120,32 @@ func FaultRequestLoop() Fault {
 
 const sampleClaims = `{"access_token":{"acrs":{"essential":true,"values":["c1"]}}}`
 
-func interaction(name, code string, aadsts int, sub, claims, message string) Fault {
-	e := failure(code, aadsts, "%s", message)
-	e.SubError, e.Claims = sub, claims
+func interaction(name string, aadsts int, sub, message string) Fault {
+	e := failure("interaction_required", aadsts, "%s", message)
+	e.SubError, e.Claims = sub, sampleClaims
 	return tokenFault(name, "", e)
 }
 
 // FaultMFA asks for multi-factor authentication.
 func FaultMFA() Fault {
-	return interaction("mfa", "interaction_required", 50076, "basic_action", sampleClaims,
+	return interaction("mfa", 50076, "basic_action",
 		"Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access the resource.")
 }
 
 // FaultMFAEnrolment asks the person to enrol for multi-factor authentication.
 func FaultMFAEnrolment() Fault {
-	return interaction("mfa enrolment", "interaction_required", 50079, "basic_action", sampleClaims,
+	return interaction("mfa enrolment", 50079, "basic_action",
 		"Due to a configuration change made by your administrator, or because you moved to a new location, you must enroll in multi-factor authentication to access the resource.")
 }
 
 // FaultDeviceAuthentication asks for a registered device.
 func FaultDeviceAuthentication() Fault {
-	return interaction("device authentication", "interaction_required", 50097, "additional_action", sampleClaims, "Device authentication is required.")
+	return interaction("device authentication", 50097, "additional_action", "Device authentication is required.")
 }
 
 // FaultNonCompliantDevice asks for a managed device.
 func FaultNonCompliantDevice() Fault {
-	return interaction("non-compliant device", "interaction_required", 53000, "message_only", sampleClaims,
+	return interaction("non-compliant device", 53000, "message_only",
 		"Device is not in required device state: compliant. Conditional Access policy requires a compliant device, and the device is not compliant. The user must enroll their device with an approved MDM provider like Intune.")
 }
 

@@ -37,7 +37,7 @@ func npmPackages(t *testing.T, dir string) string {
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	work, err := os.MkdirTemp(parent, "installing-*")
+	work, err := os.MkdirTemp(parent, "installing-*") //nolint:usetesting // a rename must stay on one file system
 	if err != nil {
 		t.Fatal(err)
 	}

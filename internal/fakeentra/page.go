@@ -137,7 +137,7 @@ func (x *exchange) explain() *Error {
 		return x.writePage(http.StatusBadRequest, donePage{Heading: "Which error?", Text: "Add ?code= and the digits after AADSTS to the address."}, "")
 	}
 	return x.writePage(http.StatusOK, donePage{Heading: "AADSTS" + code,
-		Text: "For what it means and how to fix it, run: mcpctl explain AADSTS" + code}, "")
+		Text: "Microsoft explains it at https://login.microsoftonline.com/error?code=" + code}, "")
 }
 
 // home greets whoever opens the bare address.

@@ -55,7 +55,7 @@ func TestErrorAndHomePages(t *testing.T) {
 	srv, _ := start(t, fakeentra.Options{})
 	for path, want := range map[string]string{
 		"/":                         "/devicelogin",
-		"/error?code=50011":         "mcpctl explain AADSTS50011",
+		"/error?code=50011":         "login.microsoftonline.com/error?code=50011",
 		"/error?code=1%3Cscript%3E": "Which error?",
 	} {
 		if _, body := send(t, srv, http.MethodGet, srv.BaseURL()+path, nil); !strings.Contains(body, want) {

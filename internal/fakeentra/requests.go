@@ -39,6 +39,9 @@ func (s *Server) CountRequests(endpoint Endpoint, grant string) int {
 	return n
 }
 
+// clip bounds what a client may put into the log.
+func clip(s string) string { return s[:min(len(s), 100)] }
+
 // record logs the exchange once, with the status that it is answered with.
 func (x *exchange) record(status int) {
 	if x.logged {
@@ -53,7 +56,7 @@ func (x *exchange) record(status int) {
 	}
 	s.requests = append(s.requests, e)
 	s.mu.Unlock()
-	s.log.LogAttrs(x.r.Context(), slog.LevelInfo, "authority request",
+	s.log.LogAttrs(x.r.Context(), slog.LevelDebug, "authority request",
 		slog.String("endpoint", string(e.Endpoint)), slog.String("method", e.Method), slog.String("grant", e.Grant),
 		slog.String("client_id", e.ClientID), slog.Int("status", status), slog.Int("aadsts", e.AADSTS), slog.String("fault", e.Fault))
 }

@@ -30,7 +30,9 @@ func (d *directory) parseScope(client *App, tenant, raw string) (scopeRequest, *
 	var q scopeRequest
 	for _, scope := range strings.Fields(raw) {
 		if slices.Contains(oidcScopes, scope) {
-			q.oidc = append(q.oidc, scope)
+			if !q.wants(scope) {
+				q.oidc = append(q.oidc, scope)
+			}
 			continue
 		}
 		audience, name := d.splitScope(scope)

@@ -21,10 +21,10 @@ const SampleTenantID = "6f1c7f0e-3a52-4b8e-9d0b-5a2f4c1e7d90"
 // Limits of what a server keeps. They are far above what a person or a test
 // suite needs and keep a runaway client from filling the memory.
 const (
-	maxBody          = 256 << 10 // bytes of a request body
-	maxPending       = 1000      // device codes and, apart from them, authorization codes
-	maxRefreshTokens = 10000     // refresh tokens, oldest forgotten first
-	maxRequestLog    = 2000      // entries of Requests, oldest forgotten first
+	maxBody          = 64 << 10 // bytes of a request body
+	maxPending       = 1000     // device codes and, apart from them, authorization codes
+	maxRefreshTokens = 10000    // refresh tokens, oldest forgotten first
+	maxRequestLog    = 2000     // entries of Requests, oldest forgotten first
 )
 
 // Options configures [Start]. The zero value is ready for use.
