@@ -27,8 +27,15 @@ type explainer struct {
 	tokens TokenSource
 }
 
-// answer builds the one answer that a failed request gets.
+// answer builds the one answer that a failed request gets: the server's own
+// JSON-RPC error where it sent one, save for refusals, which concern the person
+// and not the request.
 func (x explainer) answer(id wire.ID, err error) wire.Frame {
+	var status *wire.StatusError
+	if errors.As(err, &status) && status.Answer.Kind == wire.Response && !errors.Is(err, wire.ErrSessionLost) &&
+		status.Status != http.StatusUnauthorized && status.Status != http.StatusForbidden {
+		return status.Answer.WithID(id)
+	}
 	code, text := x.explain(err)
 	return wire.NewError(id, code, text, nil)
 }
