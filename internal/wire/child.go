@@ -34,9 +34,9 @@ type ChildOptions struct {
 	// Logger is told how the child ends and, unless Stderr is set, each line
 	// of its standard error; nil discards.
 	Logger *slog.Logger
-	// Stderr is called with each line of the child's standard error, by one
-	// goroutine. A child that writes more than Stderr takes loses lines; it is
-	// never held up.
+	// Stderr is called with each line of the child's standard error, at most
+	// 8 KiB of it, by one goroutine. A child that writes more than Stderr takes
+	// loses lines; it is never held up. Close waits 1 s for a call that hangs.
 	Stderr func(line string)
 }
 
@@ -52,6 +52,7 @@ type Child struct {
 	cmd    *exec.Cmd
 	group  *processGroup
 	stream *Stream
+	stdout *childOutput
 	stderr *stderrDrain
 
 	exited  chan struct{} // the child was waited for
@@ -97,7 +98,8 @@ func StartChild(o ChildOptions) (*Child, error) {
 	}
 	pipes.closeChildEnds()
 	c.stderr = drainStderr(&childOutput{pipes.stderr, c.exited}, o)
-	c.stream = NewStream(&childOutput{pipes.stdout, c.exited}, pipes.stdin, StreamOptions{
+	c.stdout = &childOutput{pipes.stdout, c.exited}
+	c.stream = NewStream(c.stdout, pipes.stdin, StreamOptions{
 		MaxMessage:   o.MaxMessage,
 		Queue:        o.Queue,
 		WriteTimeout: o.WriteTimeout,
@@ -178,10 +180,11 @@ func (c *Child) Read(ctx context.Context) (Frame, error) {
 // Write queues one message for the child; see [Conn]. To a child that is gone
 // the error is an *[ExitError].
 func (c *Child) Write(ctx context.Context, f Frame) error {
-	if err := c.stream.Write(ctx, f); err != nil {
-		return c.reason(ctx, err)
+	err := c.stream.Write(ctx, f)
+	if err == nil || errors.Is(err, errEmptyFrame) {
+		return err
 	}
-	return nil
+	return c.reason(ctx, err)
 }
 
 // reason turns the error of a stream that has ended into what ended it. The
@@ -221,9 +224,8 @@ func (c *Child) Close() error {
 func (c *Child) awaitExit() {
 	<-c.exited
 	// Reads that wait already don't know yet that there's no more to wait for.
-	for _, out := range []*childOutput{c.stream.r.(*childOutput), c.stderr.out} {
-		out.limit()
-	}
+	c.stdout.limit()
+	c.stderr.out.limit()
 	waitFor(c.stderr.readDone, 2*drainGrace)
 	c.exitErr = &ExitError{
 		Command: c.opts.Command[0],

@@ -361,6 +361,13 @@ func TestChildGetsExactlyItsEnvironmentAndDir(t *testing.T) {
 	}
 }
 
+func TestChildRefusesAnEmptyFrame(t *testing.T) {
+	c := startRole(t, "echo", ChildOptions{})
+	if err := c.Write(t.Context(), Frame{}); err == nil {
+		t.Error("Write took a frame that holds nothing")
+	}
+}
+
 func TestStartChildErrors(t *testing.T) {
 	tests := []struct {
 		name    string

@@ -46,6 +46,8 @@ func (o StreamOptions) withDefaults() StreamOptions {
 	return o
 }
 
+var errEmptyFrame = errors.New("writing to the peer: the frame holds no message")
+
 // Stream is a [Conn] of newline-delimited JSON (MCP basic/transports, "stdio").
 //
 // It reads one message a line: LF or CRLF, blank lines ignored, a UTF-8 byte
@@ -152,7 +154,7 @@ func (s *Stream) readLoop() {
 // even when ctx has ended.
 func (s *Stream) Write(ctx context.Context, f Frame) error {
 	if len(f.Raw) == 0 {
-		return errors.New("writing to the peer: empty message")
+		return errEmptyFrame
 	}
 	return s.out.put(ctx, f)
 }

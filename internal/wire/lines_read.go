@@ -37,7 +37,7 @@ func (l *lineReader) next() (Frame, error) {
 				continue
 			}
 			if len(line) > l.max {
-				return Frame{}, l.oversized(line, false)
+				return Frame{}, l.oversized(nil, line, err)
 			}
 			return parseBuffer(newBuffer(len(line)).appendBytes(line))
 		}
@@ -62,47 +62,44 @@ func (l *lineReader) chunk() ([]byte, error) {
 
 // long collects a line of which head is the first chunk.
 func (l *lineReader) long(head []byte) (Frame, error) {
-	buf := newBuffer(2 * len(head)).appendBytes(head)
-	for more := true; more; {
-		if len(buf.b) > l.max+len("\r\n") {
-			err := l.oversized(buf.b, true)
-			buf.release()
-			return Frame{}, err
+	buf := newBuffer(2 * len(head))
+	chunk, err := head, bufio.ErrBufferFull
+	for {
+		if len(buf.b)+len(chunk) > l.max+len("\r\n") {
+			return Frame{}, l.oversized(buf, chunk, err)
 		}
-		chunk, err := l.chunk()
 		buf = buf.appendBytes(chunk)
-		switch {
-		case err == nil:
-			more = false
-		case errors.Is(err, io.EOF):
-			l.err, more = err, false
-		case !errors.Is(err, bufio.ErrBufferFull):
-			buf.release()
-			l.err = err
-			return Frame{}, err
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			break
 		}
+		chunk, err = l.chunk()
 	}
-	if size := len(bytes.TrimRight(buf.b, " \t\r\n")); size > l.max {
-		err := l.oversized(buf.b, false)
+	l.err = err
+	if err != nil && !errors.Is(err, io.EOF) {
 		buf.release()
 		return Frame{}, err
+	}
+	if len(bytes.TrimRight(buf.b, " \t\r\n")) > l.max {
+		return Frame{}, l.oversized(buf, nil, err)
 	}
 	return parseBuffer(buf)
 }
 
-// oversized returns the error for a line above the limit that begins with head.
-// With more set, the rest of the line is still to be read.
-func (l *lineReader) oversized(head []byte, more bool) error {
+// oversized returns the error for a line above the limit. The line begins with
+// buf, which it releases, and chunk; err is what came with chunk and tells
+// whether there is more to skim.
+func (l *lineReader) oversized(buf *buffer, chunk []byte, err error) error {
 	var s skim
-	s.feed(head)
-	for more {
-		chunk, err := l.chunk()
-		s.feed(chunk)
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			l.err = err
-		}
-		more = errors.Is(err, bufio.ErrBufferFull)
+	if buf != nil {
+		s.feed(buf.b)
+		buf.release()
 	}
+	s.feed(chunk)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		chunk, err = l.chunk()
+		s.feed(chunk)
+	}
+	l.err = err
 	return s.tooLarge(l.max)
 }
 

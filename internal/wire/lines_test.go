@@ -39,6 +39,7 @@ func readAll(t *testing.T, text string, o StreamOptions) []string {
 func TestStreamRead(t *testing.T) {
 	const a, b = `{"jsonrpc":"2.0","id":1,"method":"ping"}`, `{"jsonrpc":"2.0","method":"x"}`
 	long := `{"jsonrpc":"2.0","method":"x","params":"` + strings.Repeat("y", 300) + `","id":"last"}`
+	many := `{"jsonrpc":"2.0","method":"x","params":"` + strings.Repeat("y", 5*chunkSize) + `","id":"last"}`
 	tests := []struct {
 		name, text string
 		max        int
@@ -59,6 +60,12 @@ func TestStreamRead(t *testing.T) {
 		{"over the limit by one", a + "\n" + b + "\n", len(a) - 1, []string{"-32600 id=1 request=true", b}},
 		{"over the limit, id last", long + "\n" + a + "\n", 100, []string{`-32600 id="last" request=true`, a}},
 		{"over the limit, no LF", long, 100, []string{`-32600 id="last" request=true`}},
+		{"a long line", many + "\n" + a + "\n", 0, []string{many, a}},
+		{"a long line at the limit", many + "\r\n" + a + "\n", len(many), []string{many, a}},
+		{"a long line above the limit by one", many + "\n" + a + "\n", len(many) - 1, []string{`-32600 id="last" request=true`, a}},
+		{"a long line above the limit", many + "\n" + a + "\n", chunkSize, []string{`-32600 id="last" request=true`, a}},
+		{"a long last line", many, 0, []string{many}},
+		{"a long last line above the limit", many, 2 * chunkSize, []string{`-32600 id="last" request=true`}},
 		{"over the limit, space only", strings.Repeat(" ", 200) + "\n" + a + "\n", 100, []string{a}},
 	}
 	for _, tt := range tests {

@@ -77,7 +77,6 @@ func (o *outbox) take() (batch []Frame, more bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	batch = o.pending
-	clear(o.spare)
 	o.pending, o.spare, o.bytes = o.spare[:0], batch, 0
 	o.makeRoom()
 	return batch, len(batch) > 0 || o.err == nil
@@ -144,6 +143,7 @@ func (s *Stream) writeLoop() {
 			}
 			f.Release()
 		}
+		clear(batch) // an idle stream holds on to nothing
 		if err != nil {
 			s.out.fail(fmt.Errorf("writing to the peer: %w", err))
 			return

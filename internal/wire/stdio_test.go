@@ -2,9 +2,10 @@ package wire
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -49,26 +50,24 @@ func TestStdio(t *testing.T) {
 // Losing the reader of standard output must leave time to end a session: it is
 // an error, not a deadly signal.
 func TestStdioSurvivesABrokenPipe(t *testing.T) {
-	lines := make(chan string, 100)
-	c := startRole(t, "stdio", ChildOptions{Stderr: func(line string) {
-		select {
-		case lines <- line:
-		default:
-		}
-	}})
-	send(t, c, `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
-	receive(t, c).Release()
-	_ = c.stdout.Close()
-	for i := range 3 {
-		err := c.Write(t.Context(), MustParse(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"ping"}`, i)))
-		if _, gone := errors.AsType[*ExitError](err); err != nil && !gone {
-			t.Fatal(err)
-		}
-	}
-	if err := c.Close(); err != nil {
+	self, err := os.Executable()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if c.exitErr.Code != 0 {
-		t.Errorf("the child ended with %v, want its own exit", c.exitErr)
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = []string{roleVariable + "=stdio", "GORACE=atexit_sleep_ms=0"}
+	var said strings.Builder
+	cmd.Stderr = &said
+	nobody, stdout := osPipe(t)
+	cmd.Stdout = stdout
+	_ = nobody.Close()
+	cmd.Stdin = strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}` + "\n")
+	err = cmd.Run()
+	_ = stdout.Close()
+	if err != nil {
+		t.Errorf("the child ended with %v, want its own exit", err)
+	}
+	if got := said.String(); !strings.Contains(got, "read: EOF") || !strings.Contains(got, "close: writing to the peer") {
+		t.Errorf("the child said %q, want the end of its input and a failed write", got)
 	}
 }
