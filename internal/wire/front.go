@@ -45,8 +45,8 @@ type FrontOptions struct {
 	WriteTimeout time.Duration
 	// ReadTimeout cuts a client that sends nothing of its body for so long (30 s).
 	ReadTimeout time.Duration
-	// Queue is how many messages wait in each direction, per session inward and
-	// per stream outward, before the sender has to wait (256).
+	// Queue is how many messages wait on one stream to the client before the
+	// writer has to wait (256). Inward no more than 16 wait for a session.
 	Queue int
 
 	// LogEvents, LogBytes and LogAge bound what one session keeps for clients

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // SSEFront is the server end of HTTP+SSE (MCP 2024-11-05, basic/transports):
@@ -65,8 +66,17 @@ func (sf *SSEFront) Stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := carry{s: s, st: st, rd: rd, w: newAnswerWriter(w, sf.front.opts.WriteTimeout)}
-	c.run(r, []byte("event: endpoint\ndata: "+sf.messages+"?"+sessionQuery+"="+url.QueryEscape(s.id)+"\n\n"))
+	c.run(r, []byte("event: endpoint\ndata: "+sf.endpoint(s)+"\n\n"))
 	s.end(errStreamGone, "the event stream ended")
+}
+
+// endpoint is where the client of s POSTs its messages.
+func (sf *SSEFront) endpoint(s *Session) string {
+	mark := "?"
+	if strings.Contains(sf.messages, mark) {
+		mark = "&"
+	}
+	return sf.messages + mark + sessionQuery + "=" + url.QueryEscape(s.id)
 }
 
 // Messages takes what a client POSTs.

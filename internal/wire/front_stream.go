@@ -151,6 +151,8 @@ func (c *carry) run(r *http.Request, preamble []byte) {
 	silence := time.NewTimer(c.s.front.opts.KeepAlive)
 	defer silence.Stop()
 	if !c.whole {
+		// Reading the request is over; that must not end the stream one day.
+		_ = c.w.control.SetReadDeadline(time.Time{})
 		c.start(preamble)
 		c.w.flush()
 	}

@@ -26,7 +26,8 @@ func NewStreamableFront(opts FrontOptions) *StreamableFront {
 // Close ends all sessions in order. No new request is taken; open ones get
 // until ctx ends to be answered, and are answered with an error then. It
 // returns when all goroutines of the front are gone, at the latest ten seconds
-// after that, and then with an error.
+// after that, and then with an error. Call it before http.Server.Shutdown, which
+// waits for event streams that only Close ends.
 func (sf *StreamableFront) Close(ctx context.Context) error { return sf.front.close(ctx) }
 
 func (sf *StreamableFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -23,6 +23,10 @@ import (
 // one stream and everything goes on it in the order it was written.
 //
 // A client that disconnects cancels nothing: it may come back and resume.
+//
+// A client that is connected and does not read makes writers wait, those of its
+// other streams too where one goroutine writes them all, until it is cut after
+// FrontOptions.WriteTimeout. Other sessions are not touched.
 type Session struct {
 	id, owner string
 	front     *front
@@ -46,6 +50,10 @@ type Session struct {
 	connected int // HTTP answers that carry a stream now
 	used      time.Time
 }
+
+// maxInward bounds the messages that wait for Receive. Whoever POSTs more waits
+// with them; a longer queue would only cost memory in every idle session.
+const maxInward = 16
 
 // pendingRequest is a client's request that has no answer yet.
 type pendingRequest struct {
@@ -87,7 +95,7 @@ func newSession(f *front, r *http.Request, id, owner string) *Session {
 		id:      id,
 		owner:   owner,
 		front:   f,
-		in:      make(chan Incoming, f.opts.Queue),
+		in:      make(chan Incoming, min(f.opts.Queue, maxInward)),
 		done:    make(chan struct{}),
 		quiet:   make(chan struct{}),
 		pending: map[string]*pendingRequest{},
