@@ -123,7 +123,7 @@ func childCommand(o ChildOptions) (*exec.Cmd, error) {
 	case err != nil:
 		return nil, fmt.Errorf("command %q: %w", name, err)
 	}
-	cmd := exec.Command(path, o.Command[1:]...)
+	cmd := exec.Command(path, o.Command[1:]...) //nolint:noctx // a context would kill it outright; Close goes step by step
 	cmd.Dir = o.Dir
 	cmd.Env = append([]string{}, o.Env...) // not nil: that would be this process's own
 	return cmd, nil

@@ -196,7 +196,7 @@ type brokenReader struct{ r io.Reader }
 
 func (b brokenReader) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = errors.New("cable cut")
 	}
 	return n, err

@@ -11,7 +11,7 @@ import (
 // jsonTexts are values and non-values around each rule of RFC 8259.
 var jsonTexts = []string{
 	`0`, `-0`, `01`, `-`, `+1`, `1.`, `.5`, `1.5`, `1e5`, `1E+5`, `1e-`, `1e`, `0x1`, `1_0`, `--1`, `-01`, `1.e1`,
-	`true`, `tru`, `truely`, `false`, `null`, `nul`, `True`, `NaN`, `Infinity`,
+	`true`, `tru`, `truefalse`, `false`, `null`, `nul`, `True`, `NaN`, `Infinity`,
 	`""`, `"`, `"a`, `"\"`, `"\\"`, `"\n\r\t\b\f\/\""`, `"\x"`, `"\u00e9"`, `"\u00g9"`, `"\u12"`, `"\ud83d\ude00"`, `"\ud800"`,
 	"\"\x1f\"", "\"\x7f\"", "\"\xff\"", "\"12345678\x01\"", `"1234567\"8"`, `"12345678901234567890"`,
 	`[]`, `[ ]`, `[1]`, `[1,]`, `[,1]`, `[1 2]`, `[1,2`, `[`, `]`, `[[]]`, `[}`, `{]`,
