@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mcpctl/mcpctl/internal/fakeentra"
 	"github.com/mcpctl/mcpctl/internal/profile"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
@@ -80,6 +81,7 @@ func (d *demo) play(ctx context.Context) (err error) {
 	d.head("An authority that behaves like Entra ID, and an MCP server that trusts it")
 	d.stack, err = startDev(ctx, devOptions{
 		listen: "127.0.0.1:0", authorityListen: "127.0.0.1:0", auditFile: d.auditFile(), log: slog.New(slog.DiscardHandler),
+		lifetimes: fakeentra.Lifetimes{PollInterval: time.Second},
 	})
 	if err != nil {
 		return err
@@ -295,15 +297,14 @@ func (d *demo) epilogue() error {
 	if strings.Contains(exe, "go-build") {
 		exe = "mcpctl"
 	}
-	entry, err := json.MarshalIndent(map[string]any{"mcpServers": map[string]any{
-		"contoso": map[string]any{"command": exe, "args": []string{"bridge", "https://mcp.contoso.com/mcp"}},
-	}}, "   ", "  ")
+	command, err := json.Marshal(exe)
 	if err != nil {
 		return err
 	}
 	d.say("")
 	d.say("Every step held. For a server of your own: mcpctl login URL, then in claude_desktop_config.json:")
 	d.say("")
-	d.say(string(entry))
+	d.say(`{"mcpServers": {"contoso": {"command": ` + string(command) + `,`)
+	d.say(`  "args": ["bridge", "https://mcp.contoso.com/mcp"]}}}`)
 	return nil
 }

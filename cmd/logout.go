@@ -94,7 +94,7 @@ func logoutOne(ctx context.Context, deps Deps, url string) error {
 			continue
 		}
 		sameStore++
-		if other.Account.HomeAccountID == p.Account.HomeAccountID {
+		if other.Account.HomeAccountID == p.Account.HomeAccountID && other.ClientID == p.ClientID {
 			sameAccount++
 		}
 	}
