@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type auditRecord struct {
 	Method     string    `json:"method"`
 	Target     string    `json:"target,omitempty"`
 	ArgsSHA256 string    `json:"args_sha256,omitempty"`
-	Outcome    string    `json:"outcome"` // ok, error, tool_error or refused
+	Outcome    string    `json:"outcome"` // a gateway.Outcome, or refused
 	Status     int       `json:"status,omitempty"`
 	DurationMS float64   `json:"duration_ms"`
 	BytesIn    int       `json:"bytes_in"`
@@ -40,11 +41,11 @@ type auditRecord struct {
 	Remote     string    `json:"remote,omitempty"`
 }
 
-// auditLog appends records to a file, one JSON object a line. The zero file
+// auditLog appends records to a file, one JSON object a line; without a file it
 // keeps nothing. Methods may be called concurrently.
 type auditLog struct {
 	mu sync.Mutex
-	f  *os.File
+	f  *os.File // stays when closed: a record that comes too late is an error
 }
 
 func openAudit(path string) (*auditLog, error) {
@@ -64,9 +65,10 @@ func (a *auditLog) Close() error {
 	if a.f == nil {
 		return nil
 	}
-	err := a.f.Close()
-	a.f = nil
-	return err
+	if err := a.f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("closing the audit log: %w", err)
+	}
+	return nil
 }
 
 // write appends one record in one write, so that lines stay whole.
@@ -94,21 +96,26 @@ func (r *auditRecord) by(p *auth.Principal) {
 	r.ClientID, r.AppOnly, r.TokenID = p.ClientID, p.AppOnly, p.UTI
 }
 
+// maxAuditText bounds what a client can put into a line, in bytes.
+const maxAuditText = 512
+
+// shorten keeps a client from filling the disk with the name of a tool.
+func shorten(s string) string {
+	if len(s) <= maxAuditText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxAuditText], "") + "…"
+}
+
 // record is gateway.Options.Record.
 func (a *auditLog) record(ctx context.Context, g gateway.Record) error {
 	r := auditRecord{
 		Time: time.Now().UTC(), Decision: "allow", Session: g.Session[:min(8, len(g.Session))],
-		Method: g.Method, Target: g.Target, Outcome: "ok",
+		Method: shorten(g.Method), Target: shorten(g.Target), Outcome: string(g.Outcome),
 		DurationMS: float64(g.Duration.Microseconds()) / 1000, BytesIn: g.BytesIn, BytesOut: g.BytesOut,
 	}
 	if p, ok := auth.FromContext(ctx); ok {
 		r.by(p)
-	}
-	switch {
-	case g.Failed:
-		r.Outcome = "error"
-	case g.ToolError:
-		r.Outcome = "tool_error"
 	}
 	if g.Arguments != nil {
 		sum := sha256.Sum256(g.Arguments)
@@ -121,7 +128,7 @@ func (a *auditLog) record(ctx context.Context, g gateway.Record) error {
 // so a record that can't be written changes nothing.
 func (a *auditLog) refused(req *http.Request, err error) {
 	r := auditRecord{
-		Time: time.Now().UTC(), Decision: "deny", Method: req.Method, Target: req.URL.Path,
+		Time: time.Now().UTC(), Decision: "deny", Method: shorten(req.Method), Target: shorten(req.URL.Path),
 		Outcome: "refused", Remote: req.RemoteAddr,
 	}
 	var refusal *auth.Refusal

@@ -20,6 +20,10 @@ import (
 // that can't give any. It lies outside the ranges that JSON-RPC 2.0 §5.1 and MCP reserve.
 const CodeUpstream = -31010
 
+// codeCancelled is the code that the Language Server Protocol has for requests
+// that were cancelled; neither JSON-RPC nor MCP has one.
+const codeCancelled = -32800
+
 // Upstream is an MCP server behind the gateway.
 type Upstream interface {
 	// Open returns a connection for one session. ctx bounds the opening only.
@@ -27,15 +31,27 @@ type Upstream interface {
 	Open(ctx context.Context) (wire.Conn, error)
 }
 
-// Record is what happened to one request of a client.
+// Outcome says how a request ended.
+type Outcome string
+
+// The outcomes of a request.
+const (
+	OK         Outcome = "ok"
+	Failed     Outcome = "error"      // the answer is an error
+	ToolError  Outcome = "tool_error" // the tool ran and reports an error (isError)
+	Cancelled  Outcome = "cancelled"  // the client took it back before its answer
+	Unanswered Outcome = "unanswered" // the session ended before its answer
+)
+
+// Record is what happened to one request of a client. Of a request that was
+// cancelled or is unanswered, the work may have been done nevertheless.
 type Record struct {
-	Session   string        // the session's id; not a credential by itself, but shortened in evidence
-	Method    string        // of the request
-	Target    string        // the tool, prompt or resource that it names
-	Arguments []byte        // raw arguments, valid during the call only
-	Failed    bool          // the answer is an error
-	ToolError bool          // the tool ran and reports an error (isError)
-	Duration  time.Duration // from the request's arrival to its answer
+	Session   string // the session's id; not a credential by itself, but shortened in evidence
+	Method    string // of the request
+	Target    string // the tool, prompt or resource that it names
+	Arguments []byte // raw arguments, valid during the call only
+	Outcome   Outcome
+	Duration  time.Duration // from the request's arrival to its answer or end
 	BytesIn   int           // size of the request
 	BytesOut  int           // size of the answer
 }
@@ -44,9 +60,9 @@ type Record struct {
 type Options struct {
 	// Upstream is required.
 	Upstream Upstream
-	// Record is told of every answered request before the client gets the
-	// answer; ctx has the values of the request. An error withholds the
-	// answer. It may be called concurrently. nil records nothing.
+	// Record is told of every request once, before the client gets its answer;
+	// ctx has the values of the request. An error withholds the answer. It may
+	// be called concurrently. nil records nothing.
 	Record func(ctx context.Context, r Record) error
 	// OpenTimeout bounds opening the upstream. Default 30 s.
 	OpenTimeout time.Duration
@@ -73,41 +89,23 @@ func New(opts Options) (*Gateway, error) {
 // Serve relays one session until it ends; it is wire.FrontOptions.Serve.
 func (g *Gateway) Serve(ctx context.Context, client *wire.Session) {
 	log := g.opts.Logger.With("session", shorten(client.ID()))
+	r := &relay{gateway: g, client: client, log: log, open: map[string]*request{}, progress: map[string]*request{}}
+	defer r.abandon()
 	open, cancel := context.WithTimeout(ctx, g.opts.OpenTimeout)
 	upstream, err := g.opts.Upstream.Open(open)
 	cancel()
 	if err != nil {
 		log.Error("the upstream could not be opened", "reason", err)
-		refuse(ctx, client, "The MCP server behind this gateway could not be started. Its operator finds the reason in the gateway's log.")
+		r.refuse(ctx, "The MCP server behind this gateway could not be started. Its operator finds the reason in the gateway's log.")
 		return
 	}
 	log.Debug("session opened")
-	r := &relay{gateway: g, client: client, upstream: upstream, log: log,
-		open: map[string]*request{}, progress: map[string]*request{}}
+	r.upstream = upstream
 	r.run(ctx)
 	if err := upstream.Close(); err != nil {
 		log.Debug("closing the upstream", "reason", err)
 	}
 	log.Debug("session closed")
-}
-
-// refuse answers the session's first request, so that the client learns why
-// there will be no session.
-func refuse(ctx context.Context, client *wire.Session, text string) {
-	for {
-		f, err := client.Read(ctx)
-		if err != nil {
-			return
-		}
-		id := f.Kind == wire.Request
-		if id {
-			_ = client.Write(ctx, wire.NewError(f.ID, CodeUpstream, text, nil))
-		}
-		f.Release()
-		if id {
-			return
-		}
-	}
 }
 
 // shorten keeps whole session ids out of logs: whoever has one and a token of

@@ -2,43 +2,36 @@ package gateway
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
-// note remembers a request until it is answered, and forgets one that the
-// client cancels.
+// note remembers a request until it is answered.
 func (r *relay) note(in wire.Incoming) {
-	switch {
-	case in.Kind == wire.Request:
-		params := wire.Lookup(in.Raw, "params")
-		q := &request{
-			id:       wire.ID(bytes.Clone(in.ID)),
-			progress: wire.ID(wire.Lookup(params, "_meta", "progressToken")).Key(),
-			ctx:      in.Request,
-			started:  time.Now(),
-			args:     in.Retain(),
-			record: Record{
-				Session: r.client.ID(),
-				Method:  in.Method,
-				Target:  target(params),
-				BytesIn: len(in.Raw),
-			},
-		}
-		if in.Method == "tools/call" || in.Method == "prompts/get" {
-			q.record.Arguments = wire.Lookup(params, "arguments")
-		}
-		r.mu.Lock()
-		r.open[in.ID.Key()] = q
-		if q.progress != "" {
-			r.progress[q.progress] = q
-		}
-		r.mu.Unlock()
-	case in.Method == "notifications/cancelled":
-		if q := r.take(wire.ID(wire.Lookup(in.Raw, "params", "requestId"))); q != nil {
-			q.args.Release()
-		}
+	params := wire.Lookup(in.Raw, "params")
+	q := &request{
+		id:       wire.ID(bytes.Clone(in.ID)),
+		progress: wire.ID(wire.Lookup(params, "_meta", "progressToken")).Key(),
+		ctx:      in.Request,
+		started:  time.Now(),
+		args:     in.Retain(),
+		record: Record{
+			Session: r.client.ID(),
+			Method:  in.Method,
+			Target:  target(params),
+			BytesIn: len(in.Raw),
+		},
+	}
+	if in.Method == "tools/call" || in.Method == "prompts/get" {
+		q.record.Arguments = wire.Lookup(params, "arguments")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open[in.ID.Key()] = q
+	if q.progress != "" {
+		r.progress[q.progress] = q
 	}
 }
 
@@ -49,16 +42,32 @@ func target(params []byte) string {
 	return wire.LookupString(params, "uri")
 }
 
+// take removes and returns the open request with the id, nil where there is none.
 func (r *relay) take(id wire.ID) *request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := id.Key()
+	return r.takeLocked(id.Key())
+}
+
+func (r *relay) takeLocked(key string) *request {
 	q := r.open[key]
 	delete(r.open, key)
 	if q != nil && r.progress[q.progress] == q {
 		delete(r.progress, q.progress)
 	}
 	return q
+}
+
+// takeAll removes and returns all open requests, the oldest first.
+func (r *relay) takeAll() []*request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []*request
+	for key := range r.open {
+		all = append(all, r.takeLocked(key))
+	}
+	slices.SortFunc(all, func(a, b *request) int { return a.started.Compare(b.started) })
+	return all
 }
 
 // related returns the id of the request that a message from the upstream

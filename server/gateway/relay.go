@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -32,33 +33,53 @@ type request struct {
 	args     wire.Frame // keeps record.Arguments alive
 }
 
+// Why a relay ends.
+var (
+	errClient   = errors.New("the client's side ended")
+	errUpstream = errors.New("the upstream's side ended")
+)
+
+// lastWords is how long an upstream that takes no more messages may go on
+// sending what it still has to say.
+const lastWords = 10 * time.Second
+
 // run relays until either side ends; then the other is ended too.
 func (r *relay) run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var pumps sync.WaitGroup
 	pumps.Go(func() {
-		defer cancel()
-		if err := r.up(ctx); err != nil && !ended(err) {
+		err := r.up(ctx)
+		if err != nil && !ended(err) {
 			r.log.Warn("passing a message to the upstream failed", "reason", err)
 		}
+		cause := errClient
+		if errors.Is(err, errUpstream) {
+			cause = errUpstream
+			wait(ctx, lastWords)
+		}
+		cancel(cause)
 	})
 	err := r.down(ctx)
-	if ctx.Err() == nil {
-		// The upstream ended while the client was still there.
+	if cause := context.Cause(ctx); errors.Is(cause, errUpstream) || cause == nil && !errors.Is(err, errClient) {
 		r.log.Error("the upstream ended", "reason", err)
 		r.answerOpen("The MCP server behind this gateway stopped before it answered. The work may or may not have been done. The next request starts a new session.")
 	}
-	cancel()
+	cancel(errClient)
 	pumps.Wait()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, q := range r.open {
-		q.args.Release()
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 
-// up passes the client's messages to the upstream.
+// up passes the client's messages to the upstream. Its error is an errUpstream
+// where the upstream takes no more.
 func (r *relay) up(ctx context.Context) error {
 	for {
 		in, err := r.client.Receive(ctx)
@@ -69,21 +90,27 @@ func (r *relay) up(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		switch {
+		case in.Kind == wire.Request:
+			r.note(in)
+		case in.Method == "notifications/cancelled":
+			r.cancelled(ctx, in)
+		}
 		// The message's own values, the session's end.
 		write, cancel := context.WithCancel(context.WithoutCancel(in.Request))
 		stop := context.AfterFunc(ctx, cancel)
-		r.note(in)
 		err = r.upstream.Write(write, in.Frame)
 		stop()
 		cancel()
 		in.Release()
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errUpstream, err)
 		}
 	}
 }
 
-// down passes the upstream's messages to the client.
+// down passes the upstream's messages to the client. Its error is an errClient
+// where the client takes no more.
 func (r *relay) down(ctx context.Context) error {
 	for {
 		f, err := r.upstream.Read(ctx)
@@ -98,7 +125,7 @@ func (r *relay) down(ctx context.Context) error {
 		err = r.toClient(ctx, f)
 		f.Release()
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errClient, err)
 		}
 	}
 }
@@ -127,10 +154,11 @@ func (r *relay) toClient(ctx context.Context, f wire.Frame) error {
 	case f.Kind == wire.Batch:
 		members, errs := f.Split()
 		for i, m := range members {
-			if errs[i] == nil {
-				if err := r.toClient(ctx, m); err != nil {
-					return err
-				}
+			var bad *wire.FrameError
+			if errors.As(errs[i], &bad) {
+				r.malformed(ctx, bad)
+			} else if err := r.toClient(ctx, m); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -158,37 +186,99 @@ func (r *relay) tolerate(err error) error {
 func (r *relay) answer(ctx context.Context, f wire.Frame) error {
 	q := r.take(f.ID)
 	if q == nil {
-		return r.tolerate(r.client.Write(ctx, f))
+		r.log.Debug("a response of the upstream that nobody waits for was dropped")
+		return nil
 	}
-	defer q.args.Release()
-	q.record.Duration = time.Since(q.started)
-	q.record.Failed = f.Failed
-	q.record.BytesOut = len(f.Raw)
-	if q.record.Method == "tools/call" && !f.Failed {
-		q.record.ToolError = string(wire.Lookup(f.Raw, "result", "isError")) == "true"
+	return r.settle(ctx, q, f)
+}
+
+// settle ends a request with its answer.
+func (r *relay) settle(ctx context.Context, q *request, f wire.Frame) error {
+	outcome := OK
+	switch {
+	case f.Failed:
+		outcome = Failed
+	case q.record.Method == "tools/call" && string(wire.Lookup(f.Raw, "result", "isError")) == "true":
+		outcome = ToolError
 	}
-	if record := r.gateway.opts.Record; record != nil {
-		if err := record(q.ctx, q.record); err != nil {
-			r.log.Error("the audit record could not be written; the answer is withheld", "reason", err)
-			f = wire.NewError(f.ID, CodeUpstream, "The gateway could not write its audit record and withholds the answer. Its operator finds the reason in the gateway's log.", nil)
-		}
+	if err := r.record(q, outcome, len(f.Raw)); err != nil {
+		f = wire.NewError(q.id, CodeUpstream, "The gateway could not write its audit record and withholds the answer. Its operator finds the reason in the gateway's log.", nil)
 	}
 	return r.tolerate(r.client.Write(ctx, f))
 }
 
+// record leaves evidence of a request that has ended and lets go of it.
+func (r *relay) record(q *request, outcome Outcome, bytesOut int) error {
+	defer q.args.Release()
+	q.record.Outcome = outcome
+	q.record.Duration = time.Since(q.started)
+	q.record.BytesOut = bytesOut
+	record := r.gateway.opts.Record
+	if record == nil {
+		return nil
+	}
+	err := record(q.ctx, q.record)
+	if err != nil {
+		r.log.Error("the audit record could not be written", "method", q.record.Method, "outcome", outcome, "reason", err)
+	}
+	return err
+}
+
+// cancelled ends a request that the client takes back. The upstream need not
+// answer it and mostly doesn't, so it gets its one answer here; should the
+// upstream answer nevertheless, the evidence that the client got nothing stays
+// true. initialize can't be cancelled (MCP 2025-11-25, basic/utilities/cancellation).
+func (r *relay) cancelled(ctx context.Context, in wire.Incoming) {
+	id := wire.ID(wire.Lookup(in.Raw, "params", "requestId"))
+	r.mu.Lock()
+	q := r.open[id.Key()]
+	if q == nil || q.record.Method == "initialize" {
+		r.mu.Unlock()
+		return
+	}
+	r.takeLocked(id.Key())
+	r.mu.Unlock()
+	_ = r.record(q, Cancelled, 0) // logged; there is no answer to withhold
+	answer := wire.NewError(q.id, codeCancelled, "The request was cancelled by the client.", nil)
+	if err := r.tolerate(r.client.Write(ctx, answer)); err != nil {
+		r.log.Debug("an answer was lost", "reason", err)
+	}
+}
+
 // answerOpen answers every request that is still open with an error.
 func (r *relay) answerOpen(text string) {
-	r.mu.Lock()
-	var ids []wire.ID
-	for _, q := range r.open {
-		ids = append(ids, q.id)
-	}
-	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	for _, id := range ids {
-		if err := r.answer(ctx, wire.NewError(id, CodeUpstream, text, nil)); err != nil {
+	for _, q := range r.takeAll() {
+		if err := r.settle(ctx, q, wire.NewError(q.id, CodeUpstream, text, nil)); err != nil {
 			r.log.Debug("an answer was lost", "reason", err)
+		}
+	}
+}
+
+// abandon leaves evidence of what the session's end left without an answer.
+func (r *relay) abandon() {
+	for _, q := range r.takeAll() {
+		_ = r.record(q, Unanswered, 0) // logged; there is nobody to tell
+	}
+}
+
+// refuse answers the session's first request, so that the client learns why
+// there will be no session.
+func (r *relay) refuse(ctx context.Context, text string) {
+	for {
+		in, err := r.client.Receive(ctx)
+		if err != nil {
+			return
+		}
+		request := in.Kind == wire.Request
+		if request {
+			r.note(in)
+			r.answerOpen(text)
+		}
+		in.Release()
+		if request {
+			return
 		}
 	}
 }

@@ -22,6 +22,9 @@ type URL struct {
 
 // Open implements [Upstream]. Nothing is sent before the first message.
 func (u URL) Open(context.Context) (wire.Conn, error) {
+	if u.Logger == nil {
+		u.Logger = slog.New(slog.DiscardHandler)
+	}
 	explain := func(id wire.ID, err error) wire.Frame {
 		u.Logger.Error("the upstream did not answer", "reason", err)
 		return wire.NewError(id, CodeUpstream, "The MCP server behind this gateway did not answer the request. Its operator finds the reason in the gateway's log.", nil)
