@@ -49,8 +49,8 @@ type Entra struct {
 // Upstream is the MCP server behind: exactly one of Command, URL and Builtin.
 type Upstream struct {
 	Name    string            `yaml:"name"`
-	Command []string          `yaml:"command"`
-	Dir     string            `yaml:"dir"`
+	Command []string          `yaml:"command"` // a process for each session
+	Dir     string            `yaml:"dir"`     // where it runs; the configuration's folder
 	Env     map[string]string `yaml:"env"`
 	URL     string            `yaml:"url"`
 	Headers map[string]string `yaml:"headers"`
@@ -59,8 +59,8 @@ type Upstream struct {
 
 // Limits bound what clients may use; zero is the default.
 type Limits struct {
-	Body            Size `yaml:"body"` // of one message; 8 MiB
-	SessionsPerUser int  `yaml:"sessions_per_user"`
+	Body            Size `yaml:"body"`              // of one message of a client; 8 MiB
+	SessionsPerUser int  `yaml:"sessions_per_user"` // over each transport; 100
 }
 
 // Audit says where evidence goes; nowhere when File is empty.

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"encoding/json"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/mcpctl/mcpctl/server/auth"
 )
@@ -30,12 +32,30 @@ func (s *Server) routes(guard *auth.Guard) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)
-		_, _ = w.Write([]byte(`{"error":"not_found","error_description":"The MCP endpoint of this server is ` + s.cfg.endpointPath() + `"}` + "\n"))
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"error": "not_found", "error_description": "The MCP endpoint of this server is " + s.cfg.endpointPath(),
+		})
 	})
 	return mux
+}
+
+// bodyTimeout is how long a client may take to begin sending a message.
+const bodyTimeout = 30 * time.Second
+
+// limitBody bounds the wait for a request's body. The fronts move the deadline
+// on while a body comes in; it is for requests that are refused unread, whose
+// body net/http waits for before it sends the answer.
+func limitBody(timeout time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != http.NoBody {
+			// A writer without deadlines is the caller's choice.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // exact is the pattern that matches path and nothing below it.

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -42,8 +43,10 @@ type Server struct {
 	streams  *wire.StreamableFront
 	sse      *wire.SSEFront
 	audit    *auditLog
-	upstream interface{ Close() error } // nil where there is nothing to close
 	http     *http.Server
+
+	authority *http.Client               // for a development authority, else nil
+	upstream  interface{ Close() error } // nil where there is nothing to close
 }
 
 // Listen opens the address and prepares everything behind it. Nobody is served
@@ -61,6 +64,9 @@ func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
 			s.Close()
 		}
 	}()
+	if err := s.settle(); err != nil {
+		return nil, err
+	}
 	if err := s.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -80,7 +86,7 @@ func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.http = &http.Server{
-		Handler:           s.routes(guard),
+		Handler:           limitBody(bodyTimeout, s.routes(guard)),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		// Room for the largest token above what other headers need.
@@ -90,10 +96,28 @@ func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
 	return s, nil
 }
 
-func (s *Server) listen(ctx context.Context) error {
+// settle fills in defaults and refuses what a configuration that came without
+// a file could get wrong unseen.
+func (s *Server) settle() error {
 	if s.cfg.Listen == "" {
 		s.cfg.Listen = defaultListen
 	}
+	if s.cfg.Limits.Body <= 0 {
+		s.cfg.Limits.Body = defaultBody
+	}
+	if s.cfg.PublicURL == "" {
+		if !loopbackAddr(s.cfg.Listen) {
+			return fmt.Errorf("listening on %s: a server that others can reach has to know the address that they type. Name it with --public-url or public_url: in the configuration", s.cfg.Listen)
+		}
+		return nil // it is made from the address listened on
+	}
+	if message, fix := checkPublicURL(s.cfg.PublicURL); message != "" {
+		return fmt.Errorf("checking the public URL: %s. %s", message, fix)
+	}
+	return nil
+}
+
+func (s *Server) listen(ctx context.Context) error {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", s.cfg.Listen)
 	if err != nil {
@@ -128,6 +152,7 @@ func (s *Server) openAuth() error {
 	if err != nil {
 		return err
 	}
+	s.authority = client
 	s.verifier, err = auth.New(auth.Options{
 		Cloud: auth.Cloud(e.Cloud), Authority: e.Authority, TenantIDs: s.cfg.tenants(), Audiences: s.cfg.audiences(),
 		RequiredScopes: e.RequiredScopes, RequiredRoles: e.RequiredRoles, AllowedClients: e.AllowedClients,
@@ -178,10 +203,6 @@ func (s *Server) openGateway(version string) error {
 	if err != nil {
 		return err
 	}
-	body := s.cfg.Limits.Body
-	if body <= 0 {
-		body = defaultBody
-	}
 	front := wire.FrontOptions{
 		Owner: func(r *http.Request) string {
 			if p, ok := auth.FromContext(r.Context()); ok {
@@ -190,7 +211,7 @@ func (s *Server) openGateway(version string) error {
 			return "" // the guard lets nobody come here without
 		},
 		Serve:               gw.Serve,
-		MaxMessage:          int(body),
+		MaxMessage:          int(s.cfg.Limits.Body),
 		MaxSessionsPerOwner: s.cfg.Limits.SessionsPerUser,
 		AllowedOrigins:      s.cfg.AllowedOrigins,
 		LoopbackHost:        loopbackAddr(s.cfg.Listen) && publicIsLoopback(s.cfg.PublicURL),
@@ -240,12 +261,17 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
+// closeFronts ends the sessions of both transports side by side.
 func (s *Server) closeFronts(ctx context.Context) {
+	var fronts sync.WaitGroup
 	for _, front := range []interface{ Close(context.Context) error }{s.streams, s.sse} {
-		if err := front.Close(ctx); err != nil {
-			s.log.Warn("ending sessions", "reason", err)
-		}
+		fronts.Go(func() {
+			if err := front.Close(ctx); err != nil {
+				s.log.Warn("ending sessions", "reason", err)
+			}
+		})
 	}
+	fronts.Wait()
 }
 
 // Close frees what Listen took. It may be called at any time and twice.
@@ -258,8 +284,14 @@ func (s *Server) Close() {
 		cancel()
 		s.closeFronts(now)
 	}
+	if s.http != nil {
+		_ = s.http.Close()
+	}
 	if s.verifier != nil {
 		_ = s.verifier.Close()
+	}
+	if s.authority != nil {
+		s.authority.CloseIdleConnections()
 	}
 	if s.upstream != nil {
 		_ = s.upstream.Close()

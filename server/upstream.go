@@ -19,7 +19,6 @@ func (s *Server) openUpstream(version string) (gateway.Upstream, error) {
 		return nil, fmt.Errorf("a server needs exactly one upstream, and the configuration names %d. Name a command after --, or one entry under upstreams:", len(s.cfg.Upstreams))
 	}
 	up := s.cfg.Upstreams[0]
-	body := int(s.cfg.Limits.Body)
 	switch {
 	case len(up.Command) > 0:
 		if _, err := exec.LookPath(up.Command[0]); err != nil && !errors.Is(err, exec.ErrDot) {
@@ -33,7 +32,7 @@ func (s *Server) openUpstream(version string) (gateway.Upstream, error) {
 		}
 		transport := wire.NewTransport()
 		s.upstream = closerFunc(transport.CloseIdleConnections)
-		return gateway.URL{Address: up.URL, Header: header, HTTP: transport, MaxMessage: body, Logger: s.log.With("upstream", up.Name)}, nil
+		return gateway.URL{Address: up.URL, Header: header, HTTP: transport, Logger: s.log.With("upstream", up.Name)}, nil
 	case len(up.Builtin) > 0:
 		return builtin.New(builtin.Options{Names: up.Builtin, Caller: caller, Version: version, Logger: s.log})
 	}
