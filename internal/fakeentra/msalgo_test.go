@@ -2,11 +2,7 @@ package fakeentra_test
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"testing"
 	"time"
 
@@ -168,19 +164,7 @@ func TestMSALGoOnBehalfOf(t *testing.T) {
 
 func TestMSALGoClientCredentials(t *testing.T) {
 	srv, sample := start(t, fakeentra.Options{})
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "daemon"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, cert := certificate(t)
 	app := register(t, srv, fakeentra.App{
 		Name: "Daemon", Secret: "daemon-secret", Certificates: []*x509.Certificate{cert},
 		AppPermissions: map[string][]string{sample.API.ClientID: {fakeentra.SampleWriterRole}},
