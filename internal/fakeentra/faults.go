@@ -113,13 +113,14 @@ func (x *exchange) applyFault() bool {
 	if f.Delay > 0 {
 		x.wait(f.Delay)
 	}
+	if f.Drop || x.r.Context().Err() != nil {
+		x.record(0)
+		panic(http.ErrAbortHandler) // makes net/http close the connection
+	}
 	for name, values := range f.Header {
 		x.w.Header()[name] = values
 	}
 	switch {
-	case f.Drop:
-		x.record(0)
-		panic(http.ErrAbortHandler) // makes net/http close the connection
 	case f.Error != nil:
 		x.refuse(f.Error)
 	case f.Status != 0:
