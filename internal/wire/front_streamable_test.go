@@ -104,6 +104,43 @@ func TestFrontUnrelatedMessages(t *testing.T) {
 		}
 		wantLogs(t, got, 0, 1000)
 	})
+	t.Run("stay on the POST stream they began on until it ends", func(t *testing.T) {
+		sc := &script{sessions: make(chan *Session, 1), hold: make(chan struct{})}
+		c := startFrontWith(t, FrontOptions{KeepAlive: 5 * time.Millisecond}, sc).open("2025-06-18")
+		s := <-sc.sessions
+		post := c.stream(http.MethodPost, request("1", "test/hold", `{}`), nil)
+		write := func(i int) {
+			if err := s.Write(t.Context(), logNote(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(0)
+		get := c.stream(http.MethodGet, "", nil)
+		write(1)
+		close(sc.hold)
+		got := post.rest()
+		if len(got) != 3 || got[2].Kind != Response {
+			t.Fatalf("the POST carried %v", texts(got))
+		}
+		wantLogs(t, got, 0, 2)
+		write(2)
+		wantLogs(t, collect(get, 1), 2, 3)
+	})
+	t.Run("leave a POST stream alone that opened before the GET stream", func(t *testing.T) {
+		sc := &script{sessions: make(chan *Session, 1), hold: make(chan struct{})}
+		c := startFrontWith(t, FrontOptions{KeepAlive: 5 * time.Millisecond}, sc).open("2025-06-18")
+		s := <-sc.sessions
+		post := c.stream(http.MethodPost, request("1", "test/hold", `{}`), nil)
+		get := c.stream(http.MethodGet, "", nil)
+		if err := s.Write(t.Context(), logNote(0)); err != nil {
+			t.Fatal(err)
+		}
+		close(sc.hold)
+		if got := post.rest(); len(got) != 1 {
+			t.Errorf("the POST carried %v", texts(got))
+		}
+		wantLogs(t, collect(get, 1), 0, 1)
+	})
 	t.Run("wait for a client that has nothing open", func(t *testing.T) {
 		sc := &script{sessions: make(chan *Session, 1)}
 		c := startFrontWith(t, FrontOptions{}, sc).open("2025-06-18")

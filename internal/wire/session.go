@@ -18,9 +18,10 @@ import (
 // WriteRelated names; anything else goes on the stream that the client opened
 // with GET. While the client has none open such messages wait in a bounded
 // queue. A client that never opened one, or left one closed until the queue
-// was full, gets them on its oldest open POST stream instead: nothing is lost,
-// and nothing waits for a stream that may never come. Over HTTP+SSE there is
-// one stream and everything goes on it in the order it was written.
+// was full, gets them on its oldest open POST stream instead, until that ends:
+// nothing is lost, and nothing waits for a stream that may never come. They
+// leave in the order they were written. Over HTTP+SSE there is one stream and
+// everything goes on it in that order.
 //
 // A client that disconnects cancels nothing: it may come back and resume.
 //
@@ -43,6 +44,7 @@ type Session struct {
 	pending   map[string]*pendingRequest
 	streams   map[uint64]*outStream // without those that are done with
 	general   *outStream            // the standalone stream
+	standIn   *outStream            // a connected POST stream that carries its messages
 	lastNum   uint64
 	listened  bool      // the client has opened the standalone stream before
 	posts     list.List // of *outStream: POST streams with a client, oldest first

@@ -124,9 +124,7 @@ func (s *Session) attach(st *outStream) *reader {
 	if st.place == nil {
 		st.place = s.posts.PushBack(st)
 	}
-	if post, _ := s.substitute(); post != nil {
-		s.divert(post)
-	}
+	s.divertWaiting()
 	return rd
 }
 
@@ -168,6 +166,9 @@ func (s *Session) take(st *outStream, rd *reader, whole bool) (step, Frame, uint
 	defer s.mu.Unlock()
 	if rd.replaced {
 		return stepLeave, Frame{}, 0
+	}
+	if st == s.general && s.standIn != nil && s.standIn.pending == 0 && s.cause == nil {
+		return stepWait, Frame{}, 0 // what was written before goes out first
 	}
 	if st.cursor == st.next {
 		if s.cause != nil || !st.standalone() && st.pending == 0 {
@@ -220,6 +221,11 @@ func (s *Session) detach(st *outStream, rd *reader, unsure uint64) {
 			s.rewind(st, unsure)
 		}
 		unopened = s.disconnected(st)
+		if s.standIn == st {
+			s.standIn = nil
+			s.general.wakeReader()
+			s.divertWaiting()
+		}
 		s.wakeWriters(st)
 	}
 	if s.cause != nil && s.connected == 0 {

@@ -97,6 +97,9 @@ func (s *Session) placeOn(st *outStream, f Frame) (<-chan struct{}, error) {
 // placeGeneral puts f, which belongs to no open request, on the standalone
 // stream or, as Session says, on a POST stream in its stead.
 func (s *Session) placeGeneral(f Frame) (<-chan struct{}, error) {
+	if s.standIn != nil && s.standIn.pending > 0 {
+		return s.placeOn(s.standIn, f)
+	}
 	st := s.general
 	if post, busy := s.substitute(); post != nil {
 		s.divert(post)
@@ -118,6 +121,9 @@ func (s *Session) substitute() (post *outStream, busy bool) {
 	if s.listened && s.general.hasRoom(s.front.opts.Queue) {
 		return nil, false
 	}
+	if s.standIn != nil {
+		return nil, true // its last messages are still on their way
+	}
 	for e := s.posts.Front(); e != nil; e = e.Next() {
 		st, _ := e.Value.(*outStream)
 		if st.pending == 0 {
@@ -131,13 +137,26 @@ func (s *Session) substitute() (post *outStream, busy bool) {
 	return nil, busy
 }
 
-// divert moves what waits on the standalone stream to a POST stream.
+// divert makes a POST stream the one that stands in for the standalone stream
+// until it ends, and moves what waits there to it. Changing streams any sooner
+// would cost the order of the messages.
 func (s *Session) divert(post *outStream) {
+	s.standIn = post
 	for _, e := range s.takeUnsent(s.general) {
 		s.append(post, e.frame, false)
 		e.frame.Release()
 	}
 	s.general.wakeWriters()
+}
+
+// divertWaiting diverts where a POST stream has come up for what waits.
+func (s *Session) divertWaiting() {
+	if s.general.waiting() == 0 {
+		return
+	}
+	if post, _ := s.substitute(); post != nil {
+		s.divert(post)
+	}
 }
 
 // takeUnsent removes the events that wait on st and returns them with their
