@@ -45,6 +45,10 @@ type Options struct {
 	// MaxInFlight is how many requests may wait for the server at a time; more
 	// are answered with an error. Default 1,000.
 	MaxInFlight int
+	// Patience bounds how long a request is tried again that did not reach the
+	// server, was turned away for the time being, or needs a new session.
+	// Default 20 s: MCP clients give up after 30 or 60.
+	Patience time.Duration
 	// FinishTimeout bounds how long calls in flight are waited for after the
 	// client has closed its end. Default 10 s.
 	FinishTimeout time.Duration
@@ -72,6 +76,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = 1000
+	}
+	if o.Patience <= 0 {
+		o.Patience = 20 * time.Second
 	}
 	if o.FinishTimeout <= 0 {
 		o.FinishTimeout = 10 * time.Second

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,11 @@ func connect(opts Options) (*wire.ClientConn, error) {
 		EndTimeout:  opts.EndTimeout,
 		Explain:     explainer{url: opts.URL, tokens: opts.Tokens}.answer,
 		Logger:      opts.Logger,
-	}, func(deliver wire.Deliver) (wire.Remote, error) { return newRemote(opts, deliver) })
+	}, func(deliver wire.Deliver) (wire.Remote, error) {
+		return newRecovery(opts, deliver, func(deliver wire.Deliver) (wire.Remote, error) {
+			return newRemote(opts, deliver)
+		})
+	})
 }
 
 func newRemote(opts Options, deliver wire.Deliver) (*remote, error) {
@@ -43,9 +48,14 @@ func newRemote(opts Options, deliver wire.Deliver) (*remote, error) {
 	if opts.Tokens != nil {
 		rt = &authTransport{base: rt, tokens: opts.Tokens, origin: origin(u)}
 	}
+	// Cookies keep a session at its server behind a load balancer.
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
 	r := &remote{transport: opts.Transport, options: wire.ClientOptions{
 		URL:        opts.URL,
-		HTTP:       &http.Client{Transport: rt, CheckRedirect: wire.NoRedirect},
+		HTTP:       &http.Client{Transport: rt, CheckRedirect: wire.NoRedirect, Jar: jar},
 		Header:     opts.Header,
 		Deliver:    deliver,
 		MaxMessage: opts.MaxMessage,
@@ -69,11 +79,11 @@ func (r *remote) current() wire.Remote {
 // Exchange implements wire.Remote.
 func (r *remote) Exchange(ctx context.Context, f wire.Frame) error {
 	live := r.current()
+	if _, sse := live.(*wire.SSEClient); (live == nil || sse) && f.Method == "initialize" {
+		return r.exchangeSSE(ctx, f) // each session has a stream of its own
+	}
 	if live == nil {
-		if f.Method != "initialize" {
-			return fmt.Errorf("%w: the client sent %q before initialize", wire.ErrNotSent, f.Method)
-		}
-		return r.exchangeSSE(ctx, f)
+		return fmt.Errorf("the client sent %q before initialize", f.Method)
 	}
 	err := live.Exchange(ctx, f)
 	if r.transport == TransportAuto && f.Method == "initialize" && refusesStreamable(err) {
@@ -110,7 +120,7 @@ func (r *remote) exchangeSSE(ctx context.Context, f wire.Frame) error {
 	r.live = sse
 	r.mu.Unlock()
 	if old != nil {
-		_ = old.End(ctx) // has no session: sends nothing
+		_ = old.End(ctx) // has no session any more: sends nothing
 	}
 	return sse.Exchange(ctx, f)
 }

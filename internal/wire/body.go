@@ -91,16 +91,16 @@ func setFrameBody(req *http.Request, f Frame) {
 	req.ContentLength = int64(len(f.Raw))
 	req.Body = newFrameBody(f)
 	req.GetBody = func() (io.ReadCloser, error) { return newFrameBody(f), nil }
-	if repeatable(f.Method) {
+	if Repeatable(f.Method) {
 		// An empty value is not sent: it tells net/http that the request may go
 		// out again if a kept-alive connection turns out to be dead.
 		req.Header["Idempotency-Key"] = nil
 	}
 }
 
-// repeatable reports methods that change nothing on the server, so that sending
+// Repeatable reports methods that change nothing on the server, so that sending
 // them twice is the same as once.
-func repeatable(method string) bool {
+func Repeatable(method string) bool {
 	switch method {
 	case "initialize", "ping", "server/discover", "tools/list", "resources/list", "resources/templates/list",
 		"resources/read", "prompts/list", "prompts/get", "completion/complete":

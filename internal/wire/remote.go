@@ -43,6 +43,9 @@ var (
 	ErrNotSent = errors.New("the server could not be reached")
 	// ErrSessionLost: the server no longer knows the session.
 	ErrSessionLost = errors.New("the server no longer knows this session")
+	// ErrStreamEnded: the one stream of an HTTP+SSE session has ended, and the
+	// session with it.
+	ErrStreamEnded = errors.New("the server's event stream has ended")
 )
 
 // StatusError is an HTTP answer that carries no usable message.

@@ -131,7 +131,9 @@ func (c *SSEClient) read(r *eventReader, resp *http.Response) {
 	r.free()
 	_ = resp.Body.Close()
 	if errors.Is(err, io.EOF) {
-		err = errors.New("the server ended its event stream")
+		err = ErrStreamEnded
+	} else {
+		err = fmt.Errorf("%w: %w", ErrStreamEnded, err)
 	}
 	c.mu.Lock()
 	c.err = err

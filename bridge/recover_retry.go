@@ -1,0 +1,157 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+)
+
+// attempts bounds how long one message is tried.
+type attempts struct {
+	until  time.Time
+	pause  time.Duration
+	doubts int // failures whose outcome is unknown
+}
+
+// maxDoubts is how often a message is repeated that the server may have seen.
+const maxDoubts = 3
+
+var errPatience = errors.New("patience is at its end")
+
+func newAttempts(patience time.Duration) *attempts {
+	return &attempts{until: time.Now().Add(patience), pause: 100 * time.Millisecond}
+}
+
+// judge says whether a message that failed may be sent again, and how long the
+// server asked to wait.
+func (a *attempts) judge(f wire.Frame, err error, repeatable func(wire.Frame) bool) (bool, time.Duration) {
+	var status *wire.StatusError
+	switch {
+	case errors.Is(err, wire.ErrNotSent):
+		return true, 0
+	case errors.As(err, &status):
+		return judgeStatus(f, status, repeatable)
+	case isSignIn(err):
+		return false, 0
+	}
+	// The connection broke: the work may have been done.
+	a.doubts++
+	return a.doubts <= maxDoubts && repeatable(f), 0
+}
+
+func judgeStatus(f wire.Frame, status *wire.StatusError, repeatable func(wire.Frame) bool) (bool, time.Duration) {
+	after, asked := retryAfter(status.Header)
+	switch status.Status {
+	case http.StatusTooManyRequests:
+		return true, after
+	case http.StatusServiceUnavailable:
+		// With Retry-After the server itself turned the message away.
+		return asked || repeatable(f), after
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
+		return repeatable(f), after
+	}
+	return false, 0
+}
+
+func isSignIn(err error) bool {
+	var signIn *signInError
+	return errors.As(err, &signIn)
+}
+
+// retryAfter reads Retry-After (RFC 9110 §10.2.3): seconds or a date.
+func retryAfter(h http.Header) (time.Duration, bool) {
+	v := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(time.Until(at), 0), true
+	}
+	return 0, false
+}
+
+// next waits before another attempt; an error means that there is none.
+func (a *attempts) next(ctx context.Context, after time.Duration) error {
+	pause := max(after, a.pause/2+rand.N(a.pause)) //nolint:gosec // jitter, no secret
+	a.pause = min(2*a.pause, 3*time.Second)
+	if time.Now().Add(pause).After(a.until) {
+		return errPatience
+	}
+	return pauseFor(ctx, pause, nil)
+}
+
+// sessionLost recognises a server that does not know the session any more: the
+// 404 of the specification, and the 400 that many servers send instead.
+func sessionLost(err error) bool {
+	if errors.Is(err, wire.ErrSessionLost) {
+		return true
+	}
+	var status *wire.StatusError
+	if !errors.As(err, &status) || status.Status != http.StatusBadRequest {
+		return false
+	}
+	body := bytes.ToLower(status.Body)
+	return bytes.Contains(body, []byte("session")) || bytes.Contains(body, []byte("not initialized"))
+}
+
+// toolMemory knows from tools/list which tools may be called twice.
+type toolMemory struct {
+	mu      sync.Mutex
+	pending map[string]bool // ids of tools/list requests
+	safe    map[string]bool // by tool name
+}
+
+func (t *toolMemory) expect(id wire.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pending == nil || len(t.pending) > 100 {
+		t.pending = map[string]bool{}
+	}
+	t.pending[id.Key()] = true
+}
+
+func (t *toolMemory) learn(f wire.Frame) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.pending) == 0 || !t.pending[f.ID.Key()] {
+		return
+	}
+	delete(t.pending, f.ID.Key())
+	var list struct {
+		Tools []struct {
+			Name        string
+			Annotations struct{ ReadOnlyHint, IdempotentHint bool }
+		}
+	}
+	if f.Failed || json.Unmarshal(wire.Lookup(f.Raw, "result"), &list) != nil {
+		return
+	}
+	if t.safe == nil {
+		t.safe = map[string]bool{}
+	}
+	for _, tool := range list.Tools {
+		t.safe[tool.Name] = tool.Annotations.ReadOnlyHint || tool.Annotations.IdempotentHint
+	}
+}
+
+// repeatable reports messages that may be sent twice: reads, and calls of tools
+// that their server declares read-only or idempotent.
+func (t *toolMemory) repeatable(f wire.Frame) bool {
+	if f.Kind != wire.Request {
+		return f.Kind == wire.Notification
+	}
+	if f.Method != "tools/call" {
+		return wire.Repeatable(f.Method) || f.Method == "resources/subscribe" || f.Method == "resources/unsubscribe" || f.Method == "logging/setLevel"
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.safe[wire.LookupString(f.Raw, "params", "name")]
+}
