@@ -53,7 +53,7 @@ func benchCalls(b *testing.B, h http.Handler) {
 	defer tr.CloseIdleConnections()
 	client := &http.Client{Transport: tr}
 	post := func(session, body string) (*http.Response, error) {
-		req, err := http.NewRequest(http.MethodPost, server.URL, strings.NewReader(body))
+		req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, server.URL, strings.NewReader(body))
 		if err != nil {
 			return nil, err
 		}

@@ -140,7 +140,7 @@ func TestFrontWithClientsOfGoSDK(t *testing.T) {
 				ElicitationHandler: func(context.Context, *sdk.ElicitRequest) (*sdk.ElicitResult, error) {
 					return &sdk.ElicitResult{Action: "accept"}, nil
 				},
-				LoggingMessageHandler:       func(context.Context, *sdk.LoggingMessageRequest) { told.add("notifications/message") },
+				LoggingMessageHandler:       func(context.Context, *sdk.LoggingMessageRequest) { told.add("notifications/message") }, //nolint:staticcheck // deprecated with the revisions under test
 				ProgressNotificationHandler: func(context.Context, *sdk.ProgressNotificationClientRequest) { told.add("notifications/progress") },
 			})
 			session, err := client.Connect(t.Context(), transport, nil)
@@ -187,7 +187,7 @@ func TestFrontWithClientsOfMCPGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listening, err := mcpgotransport.NewStreamableHTTP(streamable, mcpgotransport.WithHTTPBasicClient(hc), mcpgotransport.WithContinuousListening())
+	listening, err := mcpgotransport.NewStreamableHTTP(streamable, mcpgotransport.WithHTTPBasicClient(hc), mcpgotransport.WithContinuousListening()) //nolint:staticcheck // deprecated with the revisions under test
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,6 +139,10 @@ type carry struct {
 	unsure  uint64 // first event that was written but not flushed
 }
 
+// flushAfter bounds the events that are sent without being flushed while more
+// of them wait.
+const flushAfter = 32
+
 // run carries the stream until it ends, another connection takes it over, or
 // the client goes away. preamble, if any, starts the event stream.
 func (c *carry) run(r *http.Request, preamble []byte) {
@@ -169,7 +173,9 @@ func (c *carry) run(r *http.Request, preamble []byte) {
 			}
 			c.event(f, seq)
 			f.Release()
-			continue
+			if seq-c.unsure < flushAfter {
+				continue
+			}
 		case stepEnd, stepLeave:
 			// A stream without any event still is an answer.
 			c.start(nil)
@@ -184,6 +190,9 @@ func (c *carry) run(r *http.Request, preamble []byte) {
 			}
 			c.unsure = 0
 			silence.Reset(c.s.front.opts.KeepAlive)
+			if step == stepSend {
+				continue
+			}
 		}
 		select {
 		case <-c.rd.wake:
@@ -206,8 +215,12 @@ func (c *carry) start(preamble []byte) {
 	c.w.w.WriteHeader(http.StatusOK)
 	c.w.write(preamble)
 	// Older clients take an empty event for a broken message.
-	if c.rd.withIDs && c.s.Protocol() >= "2025-11-25" {
-		c.w.prime(c.st.num, c.s.primed(c.st))
+	if c.rd.withIDs && c.s.Protocol() >= revision20251125 {
+		after := c.s.primed(c.st)
+		if c.unsure != 0 {
+			after = c.unsure - 1 // the event that made the stream start comes yet
+		}
+		c.w.prime(c.st.num, after)
 	}
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 )
@@ -95,7 +96,7 @@ func (sf *StreamableFront) get(w http.ResponseWriter, r *http.Request) {
 	}
 	st, rd, err := s.listen(r.Header.Get(headerLastID))
 	switch {
-	case err == errNoStream: //nolint:errorlint // returned as it is
+	case errors.Is(err, errNoStream):
 		refuseErr(w, nil, err)
 	case err != nil:
 		refuseUnknownSession(w)

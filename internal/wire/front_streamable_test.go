@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -315,6 +316,18 @@ func TestFrontPrimesOnlyClientsThatKnowIt(t *testing.T) {
 	}
 }
 
+func TestFrontPrimesWithAnIDBeforeTheFirstEvent(t *testing.T) {
+	c := startFront(t, FrontOptions{}).open("2025-11-25")
+	stream := c.stream(http.MethodPost, request("1", "test/progress", `{"n":2}`), nil)
+	prime, err := stream.events.next()
+	if err != nil || prime.data != nil && len(prime.data.b) > 0 {
+		t.Fatal(prime, err)
+	}
+	wantProgress(t, stream.rest(), "1", 2)
+	again := c.stream(http.MethodGet, "", map[string]string{headerLastID: prime.id})
+	wantProgress(t, again.rest(), "1", 2)
+}
+
 func TestFrontResumesAPostThatOnlyPrimed(t *testing.T) {
 	ft := startFront(t, FrontOptions{KeepAlive: 10 * time.Millisecond})
 	c := ft.open("2025-11-25")
@@ -427,7 +440,7 @@ func TestFrontDeleteEndsTheSession(t *testing.T) {
 	if got := <-answer; len(got) != 1 || !got[0].Failed {
 		t.Errorf("the open request got %v", texts(got))
 	}
-	if err := <-ended; err != io.EOF {
+	if err := <-ended; !errors.Is(err, io.EOF) {
 		t.Errorf("Receive ended with %v", err)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodDelete} {
@@ -464,7 +477,7 @@ func TestFrontForgetsASessionWhoseClientNeverLearnedItsID(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, err := http.DefaultClient.Do(c.request(ctx, http.MethodPost, initializeMessage("2025-06-18"), nil)) //nolint:bodyclose // it fails
+		_, err := http.DefaultClient.Do(c.request(ctx, http.MethodPost, initializeMessage("2025-06-18"), nil))
 		done <- err
 	}()
 	<-opened
@@ -576,7 +589,7 @@ func TestFrontResponsesNobodyWaitsFor(t *testing.T) {
 	startFrontWith(t, FrontOptions{}, sc).open("2025-06-18")
 	s := <-sc.sessions
 	for _, id := range []string{"99", "null", `"init"`} {
-		if err := s.Write(t.Context(), NewResult(ID(id), 1)); err != ErrNoRequest { //nolint:errorlint // as documented
+		if err := s.Write(t.Context(), NewResult(ID(id), 1)); !errors.Is(err, ErrNoRequest) {
 			t.Errorf("id %s: %v", id, err)
 		}
 	}
