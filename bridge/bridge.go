@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -104,11 +105,17 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	server, err := connect(opts)
+	server, wake, err := connect(opts)
 	if err != nil {
 		return err
 	}
 	log := opts.Logger
+
+	var background sync.WaitGroup
+	watch, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer background.Wait()
+	defer stopWatching()
+	background.Go(func() { watchForWake(watch, wake) })
 
 	// Answers must reach the client after reading from it has ended.
 	down := make(chan error, 1)

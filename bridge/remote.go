@@ -24,19 +24,32 @@ type remote struct {
 	live wire.Remote // nil until the first message of an SSE remote
 }
 
-// connect returns the connection to the server. Nothing is sent yet.
-func connect(opts Options) (*wire.ClientConn, error) {
-	return wire.NewClientConn(wire.ClientConnOptions{
+// connect returns the connection to the server and what to call when the
+// machine wakes from sleep. Nothing is sent yet.
+func connect(opts Options) (conn *wire.ClientConn, woke func(), err error) {
+	var r *recovery
+	conn, err = wire.NewClientConn(wire.ClientConnOptions{
 		MaxInFlight: opts.MaxInFlight,
 		CancelGrace: opts.CancelGrace,
 		EndTimeout:  opts.EndTimeout,
 		Explain:     explainer{url: opts.URL, tokens: opts.Tokens}.answer,
 		Logger:      opts.Logger,
 	}, func(deliver wire.Deliver) (wire.Remote, error) {
-		return newRecovery(opts, deliver, func(deliver wire.Deliver) (wire.Remote, error) {
+		r, err = newRecovery(opts, deliver, func(deliver wire.Deliver) (wire.Remote, error) {
 			return newRemote(opts, deliver)
 		})
+		return r, err
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, func() {
+		opts.Logger.Info("the machine seems to have slept; connections are made anew")
+		if t, ok := opts.HTTP.(interface{ CloseIdleConnections() }); ok {
+			t.CloseIdleConnections()
+		}
+		r.woke()
+	}, nil
 }
 
 func newRemote(opts Options, deliver wire.Deliver) (*remote, error) {
