@@ -59,12 +59,11 @@ type Options struct {
 	// that still has to end it. Default 30 s.
 	CancelGrace time.Duration
 	Logger      *slog.Logger
+
+	dialed func(*remote) // told the remote that connect makes; may be nil
 }
 
 func (o Options) withDefaults() (Options, error) {
-	if o.Client == nil {
-		return o, errors.New("bridge: Options.Client is missing")
-	}
 	switch o.Transport {
 	case "":
 		o.Transport = TransportAuto
@@ -101,6 +100,9 @@ func (o Options) withDefaults() (Options, error) {
 // client's first message. On return the remote session has been ended, or the
 // attempt was given up in time, and nothing of the bridge runs any more.
 func Run(ctx context.Context, opts Options) error {
+	if opts.Client == nil {
+		return errors.New("bridge: Options.Client is missing")
+	}
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return err

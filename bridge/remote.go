@@ -80,6 +80,9 @@ func newRemote(opts Options, deliver wire.Deliver) (*remote, error) {
 			return nil, err
 		}
 	}
+	if opts.dialed != nil {
+		opts.dialed(r)
+	}
 	return r, nil
 }
 
