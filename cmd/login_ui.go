@@ -3,15 +3,12 @@ package cmd
 import (
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/atotto/clipboard"
-	"github.com/cli/browser"
 	"golang.org/x/term"
 
 	"github.com/mcpctl/mcpctl/internal/entra"
@@ -71,26 +68,20 @@ func (u *loginUI) canOpenBrowser() bool {
 // only with a person at a terminal.
 func (u *loginUI) hasBrowser() bool { return u.terminal && u.canOpenBrowser() }
 
-// openBrowser opens the sign-in page and prints it too, for a person whose
-// browser did not appear.
+// openBrowser opens the sign-in page. It prints the address first, for a person
+// whose browser does not appear.
 func (u *loginUI) openBrowser(address string) error {
-	if err := openPage(address, u.w); err != nil {
+	if !u.canOpenBrowser() {
 		u.say("Open this address in a browser on this machine to sign in:")
-	} else {
-		u.say("Sign in in the browser window that has opened. If none has, open:")
+		u.say("  " + address)
+		return nil
 	}
+	u.say("Opening your browser to sign in. If no window appears, open this address on this machine:")
 	u.say("  " + address)
-	return nil
-}
-
-// openPage opens an https page in the person's browser.
-func openPage(address string, output io.Writer) error {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" {
-		return fmt.Errorf("not a page to open: %q", address)
+	if err := openPage(address, u.deps.Getenv("BROWSER")); err != nil {
+		u.say("No browser could be started: " + err.Error())
 	}
-	browser.Stdout, browser.Stderr = output, io.Discard
-	return browser.OpenURL(address)
+	return nil
 }
 
 // showCode shows a device code. On a terminal it also copies the code and opens
@@ -101,12 +92,15 @@ func (u *loginUI) showCode(code entra.DeviceCode) error {
 		u.say(fmt.Sprintf("To sign in, open %s and enter the code %s within %s.", code.VerificationURL, code.UserCode, spell(left)))
 		return nil
 	}
-	copied := !clipboard.Unsupported && clipboard.WriteAll(code.UserCode) == nil
+	copied := ""
+	if copyText(code.UserCode) {
+		copied = "   (copied)"
+	}
 	u.say("")
-	u.say("  Code:  " + u.bold(code.UserCode) + map[bool]string{true: "   (copied)"}[copied])
+	u.say("  Code:  " + u.bold(code.UserCode) + copied)
 	u.say("  Page:  " + code.VerificationURL)
 	u.say("")
-	if u.canOpenBrowser() && openPage(code.VerificationURL, u.w) == nil {
+	if u.canOpenBrowser() && openPage(code.VerificationURL, u.deps.Getenv("BROWSER")) == nil {
 		u.say("Enter the code in the page that has opened in your browser.")
 	} else {
 		u.say("Open the page on any device and enter the code.")
