@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/server"
 )
 
@@ -102,6 +104,25 @@ func (o serveOptions) check(c *cobra.Command) error {
 		return usagef(c, "a command does not go with --config: the file names the upstream")
 	case o.config == "" && !o.dev && (o.tenant == "" || o.clientID == ""):
 		return usagef(c, "whose tokens are to be accepted? Name a --config file, or --tenant and --client-id, or try --dev")
+	case o.dev:
+		if host, _, err := net.SplitHostPort(o.listen); o.listen != "" && (err != nil || !isLoopback(host)) {
+			return usagef(c, "--dev listens on this machine only, as its authority lets in anybody. Use --listen 127.0.0.1:PORT, not %s", o.listen)
+		}
+	case o.config == "":
+		return o.checkIdentity(c)
+	}
+	return nil
+}
+
+// checkIdentity checks the flags that stand for a configuration's entra part.
+func (o serveOptions) checkIdentity(c *cobra.Command) error {
+	for flag, id := range map[string]string{"tenant": o.tenant, "client-id": o.clientID, "public-client-id": o.publicClientID} {
+		if id != "" && !entra.IsGUID(id) {
+			return usagef(c, "--%s %q is not an id as the Entra admin center shows it, like 00000000-0000-0000-0000-000000000000", flag, id)
+		}
+	}
+	if len(o.scopes) == 0 {
+		return usagef(c, "which scope does a caller need? Name the one that the app registration exposes, such as --scope Mcp.Access")
 	}
 	return nil
 }
@@ -134,7 +155,10 @@ func (o serveOptions) configuration() (server.Config, error) {
 		if errors.As(err, &faults) {
 			return cfg, &exitError{exitUsage, err}
 		}
-		return cfg, err
+		if err != nil {
+			return cfg, fmt.Errorf("%w. Name the file with --config", err)
+		}
+		return cfg, nil
 	}
 	cfg := server.Config{
 		Listen: o.listen, PublicURL: o.publicURL,
