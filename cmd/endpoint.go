@@ -12,7 +12,7 @@ import (
 // the clear.
 func checkEndpoint(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" {
+	if err != nil || u.Hostname() == "" {
 		hint := ""
 		if err == nil && !strings.Contains(raw, "://") && raw != "" {
 			hint = fmt.Sprintf("; did you mean https://%s ?", raw)
@@ -26,7 +26,7 @@ func checkEndpoint(raw string) (*url.URL, error) {
 			return nil, fmt.Errorf("%s is not encrypted: http is for servers on this machine only. Use https", u.Redacted())
 		}
 	default:
-		return nil, fmt.Errorf("%q is not an http or https address", u.Redacted())
+		return nil, fmt.Errorf("%q is not an http or https address: it should look like https://mcp.example.com/mcp", u.Redacted())
 	}
 	if u.User != nil {
 		return nil, fmt.Errorf("the address of %s holds a user name or password. Leave it out: mcpctl signs in with Entra ID", u.Host)
