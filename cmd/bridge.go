@@ -49,25 +49,28 @@ goes to standard error. It never opens a browser and never asks anything.`,
 
   # a server on this machine, without sign-in
   mcpctl bridge http://127.0.0.1:8080/mcp --no-auth`,
-		Args: cobra.ExactArgs(1),
+		Args: oneURL,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.url = args[0]
 			return run(c.Context(), o)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.transport, "transport", "auto", "how to speak to the server: auto, http (Streamable HTTP) or sse (HTTP+SSE)")
+	f.StringVar(&o.transport, "transport", bridge.TransportAuto, "how to speak to the server: auto, http (Streamable HTTP) or sse (HTTP+SSE)")
 	f.StringArrayVar(&o.headers, "header", nil, "send this `'Name: value'` with every request (repeatable)")
 	f.BoolVar(&o.noAuth, "no-auth", false, "send no token, for servers that need none or get theirs by --header")
 	f.IntVar(&o.maxMessage, "max-message", wire.DefaultMaxMessage>>20, "largest message to relay, in `MiB`")
 	o.log.add(c, "warn")
-	_ = c.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"auto", "http", "sse"}, cobra.ShellCompDirectiveNoFileComp))
+	completeValues(c, "transport", transports...)
 	return c
 }
 
 func runBridge(ctx context.Context, o bridgeOptions) error {
 	if _, err := checkEndpoint(o.url); err != nil {
 		return &exitError{exitUsage, err}
+	}
+	if err := checkTransport(o.transport); err != nil {
+		return err
 	}
 	header, err := parseHeaders(o.headers)
 	if err != nil {

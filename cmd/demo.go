@@ -37,7 +37,7 @@ behaves like Entra ID, a protected MCP server, a sign-in with a device code, a
 bridge as an MCP client would start it, and a client that uses the server's
 tools. Nothing is left behind. The exit code is 0 only if every step held.`,
 		Example: "  mcpctl demo",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), deps) },
 	}
 }

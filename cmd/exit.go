@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -48,18 +47,10 @@ func report(ctx context.Context, stderr io.Writer, err error) int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}
-	text := err.Error()
-	// cobra words this one itself and exports no error for it.
-	unknown := strings.HasPrefix(text, "unknown command ")
-	if unknown {
-		text += "\nRun: mcpctl --help"
-	}
-	_, _ = fmt.Fprintf(stderr, "mcpctl: %s\n", text)
+	_, _ = fmt.Fprintf(stderr, "mcpctl: %s\n", err)
 	switch {
 	case errors.As(err, &coded):
 		return coded.code
-	case unknown:
-		return exitUsage
 	case errors.Is(err, entra.ErrSignInRequired):
 		return exitSignIn
 	}

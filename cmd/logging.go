@@ -19,7 +19,7 @@ type logFlags struct {
 func (l *logFlags) add(c *cobra.Command, level string) {
 	c.Flags().StringVar(&l.level, "log-level", level, "least severe `level` to log: debug, info, warn or error")
 	c.Flags().StringVar(&l.file, "log-file", "", "append the log to this `file` instead of standard error")
-	_ = c.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	completeValues(c, "log-level", "debug", "info", "warn", "error")
 }
 
 // open returns the logger and what closes its file.
@@ -31,7 +31,7 @@ func (l *logFlags) open(stderr io.Writer) (*slog.Logger, func(), error) {
 	w, done := stderr, func() {}
 	if l.file != "" {
 		if err := os.MkdirAll(filepath.Dir(l.file), 0o700); err != nil {
-			return nil, nil, fmt.Errorf("creating the log's folder: %w", err)
+			return nil, nil, fmt.Errorf("creating the log's folder: %w. Choose another file with --log-file", err)
 		}
 		f, err := os.OpenFile(l.file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {

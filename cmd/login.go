@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/profile"
 	"github.com/mcpctl/mcpctl/tokencache"
@@ -50,23 +50,27 @@ With a browser on this machine the sign-in opens there. Without one, or with
 		Example: `  mcpctl login https://mcp.contoso.com/mcp
   mcpctl login https://mcp.contoso.com/mcp --device-code
   mcpctl login https://mcp.contoso.com/mcp --tenant contoso.com --client-id 11111111-2222-3333-4444-555555555555`,
-		Args: cobra.ExactArgs(1),
+		Args: oneURL,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.url = args[0]
+			if o.deviceCode && o.browser {
+				return usagef(c, "choose --device-code or --browser, not both")
+			}
 			return run(c.Context(), o)
 		},
 	}
 	f := c.Flags()
 	f.BoolVar(&o.deviceCode, "device-code", false, "sign in with a code on any device")
 	f.BoolVar(&o.browser, "browser", false, "sign in with the browser of this machine")
-	c.MarkFlagsMutuallyExclusive("device-code", "browser")
 	f.StringVar(&o.tenant, "tenant", "", "`tenant` id or verified domain to sign in to")
 	f.StringVar(&o.clientID, "client-id", "", "application `id` of the public client to sign in with")
 	f.StringArrayVar(&o.scopes, "scope", nil, "full `scope` to ask for (repeatable)")
 	f.StringVar(&o.store, "token-store", "auto", "where the key of the token file is kept: auto, keyring or file")
 	f.StringVar(&o.devCA, "dev-ca", "", "CA `file` of a development authority on this machine")
-	f.StringVar(&o.transport, "transport", "auto", "how bridges speak to the server: auto, http or sse")
+	f.StringVar(&o.transport, "transport", bridge.TransportAuto, "how bridges speak to the server: auto, http or sse")
 	o.out.add(c)
+	completeValues(c, "token-store", string(tokencache.ModeAuto), string(tokencache.ModeKeyring), string(tokencache.ModeFile))
+	completeValues(c, "transport", transports...)
 	return c
 }
 
@@ -78,8 +82,8 @@ func runLogin(ctx context.Context, o loginOptions) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if !slices.Contains([]string{"auto", "http", "sse"}, o.transport) {
-		return &exitError{exitUsage, fmt.Errorf("unknown transport %q: use auto, http or sse", o.transport)}
+	if err := checkTransport(o.transport); err != nil {
+		return err
 	}
 	if o.devCA != "" {
 		if o.devCA, err = filepath.Abs(o.devCA); err != nil {
@@ -154,7 +158,7 @@ func pinFor(ctx context.Context, o loginOptions) (profile.Profile, error) {
 		return p, err
 	}
 	if p.Scopes, err = entra.CheckScopes(p.Scopes, remote); err != nil {
-		return p, err
+		return p, fmt.Errorf("%w. Ask the server's operator for the full scope of the server itself.\nRun: mcpctl login %s --scope SCOPE", err, o.url)
 	}
 	if len(p.Scopes) == 0 {
 		return p, fmt.Errorf("the server at %s does not say which scope to ask for. Ask its operator for the full scope, such as api://…/Mcp.Access.\nRun: mcpctl login %s --scope SCOPE", o.url, o.url)
@@ -173,6 +177,8 @@ func discover(ctx context.Context, o loginOptions) (entra.Discovery, error) {
 	switch {
 	case err != nil && complete && ctx.Err() == nil && !errors.Is(err, entra.ErrUntrustedMetadata):
 		return entra.Discovery{URL: o.url}, nil // the flags say everything
+	case errors.As(err, new(*url.Error)) && ctx.Err() == nil:
+		return d, fmt.Errorf("%w. Check the address, the network, and that the server is running", err)
 	case err != nil:
 		return d, err
 	case !d.AuthRequired && !complete:

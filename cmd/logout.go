@@ -25,7 +25,12 @@ the token file can be opened again.
 Entra ID has no way to revoke single tokens: an access token that was already
 handed out stays valid until it expires, within about an hour.`,
 		Example: "  mcpctl logout https://mcp.contoso.com/mcp\n  mcpctl logout --all",
-		Args:    cobra.MaximumNArgs(1),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return oneURL(c, args)
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case all && len(args) > 0:

@@ -14,7 +14,7 @@ type outputFlag string
 func (o *outputFlag) add(c *cobra.Command) {
 	*o = "text"
 	c.Flags().VarP(o, "output", "o", "`format` of the output: text or json")
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	completeValues(c, "output", "text", "json")
 }
 
 // String implements pflag.Value.

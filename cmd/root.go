@@ -29,8 +29,10 @@ At a server:  mcpctl serve, in front of any MCP server.
 To try it:    mcpctl demo`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+
+		SuggestionsMinimumDistance: 2,
+		Args:                       noCommand,
+		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetIn(deps.Stdin)
 	root.SetOut(deps.Stdout)
@@ -43,6 +45,7 @@ To try it:    mcpctl demo`,
 	)
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
+	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newLogin(deps, runLogin),
 		newLogout(deps),
@@ -53,6 +56,12 @@ To try it:    mcpctl demo`,
 		newDemo(deps),
 		newVersion(deps),
 	)
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		// cobra answers an unknown shell with its help and success.
+		completion.Args = noCommand
+		completion.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
 	wrapArgs(root)
 	return root
 }

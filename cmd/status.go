@@ -54,7 +54,7 @@ read. Nothing is asked of the network.
 
 The exit code is 4 when nobody is signed in.`,
 		Example: "  mcpctl status\n  mcpctl status -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runStatus(c.Context(), deps, out) },
 	}
 	out.add(c)

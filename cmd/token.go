@@ -21,7 +21,7 @@ Whoever has the token can act as you on that server until it expires: keep it ou
 of logs, shell history and files.`,
 		Example: `  curl -H "Authorization: Bearer $(mcpctl token https://mcp.contoso.com/mcp)" …
   mcpctl token https://mcp.contoso.com/mcp -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: oneURL,
 		RunE: func(c *cobra.Command, args []string) error { return runToken(c.Context(), deps, args[0], out) },
 	}
 	out.add(c)

@@ -43,7 +43,7 @@ func newVersion(deps Deps) *cobra.Command {
 		Short:   "Print the version",
 		GroupID: "more",
 		Example: "  mcpctl version\n  mcpctl version -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := buildVersion()
 			if out.json() {
