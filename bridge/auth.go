@@ -3,18 +3,31 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
 
-// expiryMargin is how long before its expiry a token is no longer used: a
-// request must not be overtaken by the clock on its way.
-const expiryMargin = 60 * time.Second
+const (
+	// expiryMargin is how long before its expiry a token is no longer used: a
+	// request must not be overtaken by the clock on its way.
+	expiryMargin = 60 * time.Second
+	// maxStepUps is how often one request may ask for more permissions.
+	maxStepUps = 2
+	// No more than maxRefreshes rejected tokens are replaced within
+	// refreshWindow: a remote that rejects everything is not to become a storm
+	// at the authority, which answers that with a block.
+	maxRefreshes  = 20
+	refreshWindow = 30 * time.Second
+)
 
-// authTransport puts the access token on every request, to one origin only, and
-// repeats a request once with a new token when the remote answers 401.
+// authTransport puts the access token on every request, to one origin only. A
+// request that the remote answers with 401 is repeated once with a new token,
+// and once more for the claims that a challenge asks for; one that it answers
+// with 403 for want of a scope is repeated with more scopes.
 type authTransport struct {
 	base   http.RoundTripper
 	tokens TokenSource
@@ -23,15 +36,35 @@ type authTransport struct {
 	mu      sync.Mutex
 	token   Token
 	expires time.Time
+	brake   brake
+	failed  failedCure
 }
 
-// signInError is a failure to get a token: the request was not sent.
+// failedCure is an attempt to replace a token that came to nothing. Requests
+// that were rejected together share it.
+type failedCure struct {
+	token Token
+	err   error
+	at    time.Time
+}
+
+// cureMemory is how long a failed attempt stands for the next one.
+const cureMemory = time.Second
+
+// signInError is a failure to get a token: the request was not sent, or the
+// remote rejected it.
 type signInError struct{ err error }
 
 func (e *signInError) Error() string { return e.err.Error() }
 func (e *signInError) Unwrap() error { return e.err }
 
 func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
+
+// cures counts what has been tried for one request.
+type cures struct {
+	refreshed, claims bool
+	stepUps           int
+}
 
 // RoundTrip implements http.RoundTripper.
 func (t *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -44,26 +77,64 @@ func (t *authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeRequestBody(req)
 		return nil, &signInError{err}
 	}
-	resp, err := t.send(req, req.Body, token)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
-	}
-	fresh, err := t.refresh(req.Context(), token, resp.Header.Values("WWW-Authenticate"))
-	if err != nil {
-		_ = resp.Body.Close()
-		return nil, &signInError{err}
-	}
-	if fresh == token || req.Body != nil && req.GetBody == nil {
-		return resp, nil
-	}
-	_ = resp.Body.Close()
 	body := req.Body
-	if req.GetBody != nil {
-		if body, err = req.GetBody(); err != nil {
+	var tried cures
+	for {
+		resp, err := t.send(req, body, token)
+		if err != nil {
 			return nil, err
 		}
+		fresh, err := t.cure(req.Context(), token, resp, &tried)
+		if err != nil {
+			_ = resp.Body.Close()
+			return nil, &signInError{err}
+		}
+		if fresh == token || req.Body != nil && req.GetBody == nil {
+			return resp, nil
+		}
+		_ = resp.Body.Close()
+		if req.GetBody != nil {
+			if body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+		token = fresh
 	}
-	return t.send(req, body, fresh)
+}
+
+// cure returns another token where that may change the answer, and the same one
+// where it can't.
+func (t *authTransport) cure(ctx context.Context, token Token, resp *http.Response, tried *cures) (Token, error) {
+	challenge := resp.Header.Values("WWW-Authenticate")
+	switch resp.StatusCode {
+	case http.StatusUnauthorized:
+		claims := challenges(challenge, "insufficient_claims")
+		if tried.claims || tried.refreshed && !claims {
+			return token, nil
+		}
+		tried.refreshed, tried.claims = true, claims
+		return t.replace(ctx, token, challenge, t.tokens.Refresh)
+	case http.StatusForbidden:
+		elevator, ok := t.tokens.(Elevator)
+		if !ok || token == "" || tried.stepUps >= maxStepUps || !challenges(challenge, "insufficient_scope") {
+			return token, nil
+		}
+		tried.stepUps++
+		return t.replace(ctx, token, challenge, elevator.Elevate)
+	}
+	return token, nil
+}
+
+// challenges reports whether a Bearer challenge names the error. A false
+// positive costs one refresh.
+func challenges(fields []string, name string) bool {
+	for _, f := range fields {
+		f = strings.ToLower(f)
+		if strings.Contains(f, `error="`+name+`"`) || strings.Contains(f, "error="+name) {
+			return true
+		}
+	}
+	return false
 }
 
 func closeRequestBody(req *http.Request) {
@@ -72,13 +143,12 @@ func closeRequestBody(req *http.Request) {
 	}
 }
 
-func (t *authTransport) send(req *http.Request, body interface {
-	Read([]byte) (int, error)
-	Close() error
-}, token Token) (*http.Response, error) {
+func (t *authTransport) send(req *http.Request, body io.ReadCloser, token Token) (*http.Response, error) {
 	out := req.Clone(req.Context()) // a RoundTripper must not change its request
 	out.Body = body
-	out.Header.Set("Authorization", "Bearer "+string(token))
+	if token != "" {
+		out.Header.Set("Authorization", "Bearer "+string(token))
+	}
 	return t.base.RoundTrip(out)
 }
 
@@ -98,18 +168,47 @@ func (t *authTransport) current(ctx context.Context) (Token, error) {
 	return token, nil
 }
 
-// refresh replaces the rejected token unless a concurrent request already has.
-func (t *authTransport) refresh(ctx context.Context, rejected Token, challenge []string) (Token, error) {
+// replace gets another token than the rejected one, unless a concurrent request
+// already has.
+func (t *authTransport) replace(ctx context.Context, rejected Token, challenge []string, by func(context.Context, Token, []string) (Token, time.Time, error)) (Token, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.token != rejected && t.token != "" {
 		return t.token, nil
 	}
-	token, expires, err := t.tokens.Refresh(ctx, rejected, challenge)
+	if t.failed.err != nil && t.failed.token == rejected && time.Since(t.failed.at) < cureMemory {
+		return "", t.failed.err
+	}
+	if wait, ok := t.brake.allow(maxRefreshes, refreshWindow); !ok {
+		return "", fmt.Errorf("the MCP server at %s has rejected %d tokens within %d seconds, so mcpctl asks for no more for %d seconds. If that goes on, the server's settings are at fault: ask its operator",
+			t.origin, maxRefreshes, int(refreshWindow.Seconds()), int(wait.Seconds())+1)
+	}
+	token, expires, err := by(ctx, rejected, challenge)
 	if err != nil {
 		t.token = ""
+		if ctx.Err() == nil { // whoever gave up speaks for nobody else
+			t.failed = failedCure{rejected, err, time.Now()}
+		}
 		return "", err
 	}
+	t.failed = failedCure{}
 	t.token, t.expires = token, expires
 	return token, nil
+}
+
+// brake bounds how often something happens within a window of time. It is
+// guarded by its owner's lock.
+type brake struct{ recent []time.Time }
+
+// allow counts one more time, or says how long to wait.
+func (b *brake) allow(limit int, window time.Duration) (wait time.Duration, ok bool) {
+	now := time.Now()
+	for len(b.recent) > 0 && now.Sub(b.recent[0]) >= window {
+		b.recent = b.recent[1:]
+	}
+	if len(b.recent) >= limit {
+		return window - now.Sub(b.recent[0]), false
+	}
+	b.recent = append(b.recent, now)
+	return 0, true
 }
