@@ -206,7 +206,7 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 		change func(*server.Config)
 		want   []string
 	}{
-		{"port in use", func(c *server.Config) { c.Listen = taken.Addr().String() }, []string{taken.Addr().String(), "in use", "--listen"}},
+		{"port in use", func(c *server.Config) { c.Listen = taken.Addr().String() }, []string{taken.Addr().String(), "Is another server running there?", "--listen"}},
 		{"no program", func(c *server.Config) {
 			c.Upstreams = []server.Upstream{{Name: "x", Command: []string{"no-such-program"}}}
 		}, []string{"no-such-program", "Check the command"}},
