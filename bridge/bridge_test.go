@@ -329,7 +329,7 @@ func TestServersErrorIsTheAnswer(t *testing.T) {
 func TestFallsBackToSSE(t *testing.T) {
 	posted := make(chan string, 10)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /sse", func(w http.ResponseWriter, r *http.Request) {
+	stream := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "event: endpoint\ndata: /messages\n\n")
 		_ = http.NewResponseController(w).Flush()
@@ -342,7 +342,8 @@ func TestFallsBackToSSE(t *testing.T) {
 				return
 			}
 		}
-	})
+	}
+	mux.HandleFunc("GET /sse", stream)
 	mux.HandleFunc("POST /messages", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.WriteHeader(http.StatusAccepted)
@@ -350,15 +351,26 @@ func TestFallsBackToSSE(t *testing.T) {
 			posted <- string(f.ID)
 		}
 	})
+	// A server may say in JSON-RPC why it takes no POST.
+	mux.HandleFunc("GET /wordy", stream)
+	mux.HandleFunc("POST /wordy", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"use GET"}}`)
+	})
 	s := httptest.NewServer(mux)
 	defer s.Close()
-	for _, transport := range []string{TransportAuto, TransportSSE} {
-		c, stop := session(t, Options{URL: s.URL + "/sse", Transport: transport})
+	for _, o := range []Options{
+		{URL: s.URL + "/sse", Transport: TransportAuto},
+		{URL: s.URL + "/sse", Transport: TransportSSE},
+		{URL: s.URL + "/wordy", Transport: TransportAuto},
+	} {
+		c, stop := session(t, o)
 		if got := ask(t, c, initialize); !strings.Contains(got, "2024-11-05") {
-			t.Errorf("%s: %s", transport, got)
+			t.Errorf("%s %s: %s", o.Transport, o.URL, got)
 		}
 		if got := ask(t, c, callTool); !strings.Contains(got, `"id":"c"`) {
-			t.Errorf("%s: %s", transport, got)
+			t.Errorf("%s %s: %s", o.Transport, o.URL, got)
 		}
 		if err := stop(); err != nil {
 			t.Error(err)

@@ -112,16 +112,19 @@ func (r *remote) Exchange(ctx context.Context, f wire.Frame) error {
 	return err
 }
 
-// refusesStreamable reports an answer that says nothing but «not this way». An
-// answer with a JSON-RPC error comes from a server that understood.
+// refusesStreamable reports an answer that says nothing but «not this way». A
+// 400 or 404 with a JSON-RPC error comes from a server that understood; a 405
+// comes from one that takes no POST here, whatever it says about it.
 func refusesStreamable(err error) bool {
 	var status *wire.StatusError
-	if !errors.As(err, &status) || status.Answer.Kind == wire.Response {
+	if !errors.As(err, &status) {
 		return false
 	}
 	switch status.Status {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
+	case http.StatusMethodNotAllowed:
 		return true
+	case http.StatusBadRequest, http.StatusNotFound:
+		return status.Answer.Kind != wire.Response
 	}
 	return false
 }
