@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,9 +34,25 @@ func testContext(t *testing.T) context.Context {
 // desk is one person's configuration directory.
 type desk struct{ dir string }
 
+// newDesk returns an empty one. Nothing that is written there may be a secret
+// in the clear.
 func newDesk(t *testing.T) desk {
 	t.Helper()
-	return desk{t.TempDir()}
+	d := desk{t.TempDir()}
+	t.Cleanup(func() {
+		err := filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			checkNoSecret(t, path, string(text))
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return d
 }
 
 func (d desk) env() []string { return append(os.Environ(), profile.DirVariable+"="+d.dir) }

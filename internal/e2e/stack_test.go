@@ -2,6 +2,8 @@ package e2e_test
 
 import (
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -25,14 +27,13 @@ type stack struct {
 	authority *fakeentra.Server
 	sample    fakeentra.Sample
 	caFile    string
+	address   string // of the proxy
 	url, sse  string // what people type
 	config    server.Config
-	stop      func() // ends the server
+	stop      func() // ends server and proxy
 
-	mu      sync.Mutex
-	target  *url.URL // nil while the server is down
-	seen    []string // "METHOD PATH STATUS"
-	changed chan struct{}
+	mu   sync.Mutex
+	seen []string // "METHOD PATH STATUS"
 }
 
 // quick makes the authority's device flow poll each second instead of each five.
@@ -45,7 +46,7 @@ func newStack(t *testing.T, command []string) *stack {
 
 func newStackWith(t *testing.T, command []string, o fakeentra.Options) *stack {
 	t.Helper()
-	s := &stack{t: t, stop: func() {}, changed: make(chan struct{})}
+	s := &stack{t: t, stop: func() {}}
 	var err error
 	if s.authority, err = fakeentra.Start(o); err != nil {
 		t.Fatal(err)
@@ -55,8 +56,8 @@ func newStackWith(t *testing.T, command []string, o fakeentra.Options) *stack {
 	if err := os.WriteFile(s.caFile, s.authority.CAPEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	origin := s.openProxy()
-	s.url, s.sse = origin+"/mcp", origin+"/sse"
+	s.address = freeAddress(t)
+	s.url, s.sse = "http://"+s.address+"/mcp", "http://"+s.address+"/sse"
 	if s.sample, err = s.authority.AddSample(s.url); err != nil {
 		t.Fatal(err)
 	}
@@ -73,19 +74,24 @@ func newStackWith(t *testing.T, command []string, o fakeentra.Options) *stack {
 	return s
 }
 
-// up starts the server.
-func (s *stack) up() {
-	s.t.Helper()
-	var ln net.Listener
-	ctx, cancel := context.WithCancel(context.Background())
-	// The server tells the address it listens on only as its public one, which
-	// is the proxy's here; so it is chosen beforehand.
+// freeAddress finds an address to listen on, now and again later.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.config.Listen = ln.Addr().String()
-	_ = ln.Close()
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// up starts the server and the proxy before it.
+func (s *stack) up() {
+	s.t.Helper()
+	// The server tells the address it listens on only as its public one, which
+	// is the proxy's here; so it is chosen beforehand.
+	s.config.Listen = freeAddress(s.t)
+	ctx, cancel := context.WithCancel(context.Background())
 	srv, err := server.Listen(ctx, server.Options{Config: s.config, Version: "test", DrainTimeout: 5 * time.Second})
 	if err != nil {
 		cancel()
@@ -93,9 +99,9 @@ func (s *stack) up() {
 	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
-	s.aim(&url.URL{Scheme: "http", Host: s.config.Listen})
+	closeProxy := s.openProxy(&url.URL{Scheme: "http", Host: s.config.Listen})
 	s.stop = sync.OnceFunc(func() {
-		s.aim(nil)
+		closeProxy()
 		cancel()
 		if err := <-done; err != nil {
 			s.t.Errorf("stopping the server: %v", err)
@@ -106,30 +112,18 @@ func (s *stack) up() {
 // down stops the server; its address then refuses connections.
 func (s *stack) down() { s.stop() }
 
-func (s *stack) aim(target *url.URL) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.target = target
-}
-
-func (s *stack) aimed() *url.URL {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.target
-}
-
-// openProxy opens the public address and returns its origin.
-func (s *stack) openProxy() string {
+// openProxy opens the public address.
+func (s *stack) openProxy(target *url.URL) (stop func()) {
 	s.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", s.address)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
-	proxy := &httputil.ReverseProxy{
+	srv := &http.Server{ReadHeaderTimeout: patience, Handler: &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(s.aimed())
+			r.SetURL(target)
 			r.Out.Host = r.In.Host
 		},
 		ModifyResponse: func(r *http.Response) error {
@@ -137,33 +131,25 @@ func (s *stack) openProxy() string {
 			return nil
 		},
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ErrorLog:      log.New(io.Discard, "", 0),
 		FlushInterval: -1,
-	}
-	srv := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.aimed() == nil {
-			panic(http.ErrAbortHandler)
-		}
-		proxy.ServeHTTP(w, r)
-	})}
+	}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = srv.Serve(ln)
 	}()
-	s.t.Cleanup(func() {
+	return func() {
 		_ = srv.Close()
 		<-done
 		transport.CloseIdleConnections()
-	})
-	return "http://" + ln.Addr().String()
+	}
 }
 
 func (s *stack) note(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen = append(s.seen, line)
-	close(s.changed)
-	s.changed = make(chan struct{})
 }
 
 // count is how many requests beginning with prefix were answered.
