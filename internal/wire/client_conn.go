@@ -50,11 +50,14 @@ func (o ClientConnOptions) withDefaults() ClientConnOptions {
 // side, each in its own exchange; initialize and notifications keep their
 // order, and every request gets exactly one answer unless the peer cancelled
 // it. Nothing is sent before the first Write.
+//
+// The exchange of a message has the values of the context it was written with,
+// but not its end; so has what comes back on it: see [ClientConn.ReadWith].
 type ClientConn struct {
 	opts   ClientConnOptions
 	remote Remote
 	calls  calls
-	in     chan Frame
+	in     chan Incoming
 	tasks  sync.WaitGroup
 	work   context.Context // under which everything runs
 	stop   context.CancelFunc
@@ -76,7 +79,7 @@ type ClientConn struct {
 // NewClientConn returns a connection over the remote that dial makes; dial must
 // pass deliver on to it.
 func NewClientConn(opts ClientConnOptions, dial func(deliver Deliver) (Remote, error)) (*ClientConn, error) {
-	c := &ClientConn{opts: opts.withDefaults(), in: make(chan Frame, 16), drained: make(chan struct{}), closed: make(chan struct{})}
+	c := &ClientConn{opts: opts.withDefaults(), in: make(chan Incoming, 16), drained: make(chan struct{}), closed: make(chan struct{})}
 	c.calls.limit = c.opts.MaxInFlight
 	c.order.gate, c.order.note = closedGate, closedGate
 	c.work, c.stop = context.WithCancel(context.Background())
@@ -90,32 +93,52 @@ func NewClientConn(opts ClientConnOptions, dial func(deliver Deliver) (Remote, e
 
 // Read implements [Conn]. It returns io.EOF once [ClientConn.Drain] is through.
 func (c *ClientConn) Read(ctx context.Context) (Frame, error) {
+	in, err := c.read(ctx)
+	return in.Frame, err
+}
+
+// ReadWith is Read with the values of the context that the message came on.
+// That of a response is the one its request was written with. That of anything
+// else is the one of the request on whose stream it came, where the transport
+// has such streams; on the stream for the server's own messages it is the one
+// of notifications/initialized.
+func (c *ClientConn) ReadWith(ctx context.Context) (Incoming, error) {
+	in, err := c.read(ctx)
+	if err == nil {
+		in.Request = context.WithoutCancel(in.Request)
+	}
+	return in, err
+}
+
+func (c *ClientConn) read(ctx context.Context) (Incoming, error) {
 	select {
-	case f := <-c.in:
-		return f, nil
+	case in := <-c.in:
+		return in, nil
 	default:
 	}
 	select {
-	case f := <-c.in:
-		return f, nil
+	case in := <-c.in:
+		return in, nil
 	case <-c.drained:
 		select {
-		case f := <-c.in:
-			return f, nil
+		case in := <-c.in:
+			return in, nil
 		default:
-			return Frame{}, io.EOF
+			return Incoming{}, io.EOF
 		}
 	case <-c.closed:
-		return Frame{}, ErrClosed
+		return Incoming{}, ErrClosed
 	case <-ctx.Done():
-		return Frame{}, ctx.Err()
+		return Incoming{}, ctx.Err()
 	}
 }
 
-func (c *ClientConn) push(ctx context.Context, f Frame) error {
+// push hands f to the reader, with the values of on, the context it came on.
+// It waits for room until ctx ends.
+func (c *ClientConn) push(ctx, on context.Context, f Frame) error {
 	f.Retain()
 	select {
-	case c.in <- f:
+	case c.in <- Incoming{Frame: f, Request: on}:
 		return nil
 	case <-c.closed:
 		f.Release()
@@ -139,13 +162,14 @@ func (c *ClientConn) Write(ctx context.Context, f Frame) error {
 		return c.request(ctx, f)
 	case Notification:
 		if f.Method == "notifications/cancelled" {
-			c.cancelled(f)
+			c.cancelled(ctx, f)
 		} else {
-			c.notify(f, nil)
+			c.notify(ctx, f, nil)
 		}
 	case Response:
+		on := c.during(ctx)
 		c.start(f, func() {
-			if err := c.remote.Exchange(c.work, f); err != nil {
+			if err := c.remote.Exchange(on, f); err != nil {
 				c.opts.Logger.Warn("an answer to the server could not be sent", "reason", err)
 			}
 		})
@@ -181,16 +205,16 @@ func (c *ClientConn) startLocked(f Frame, do func()) bool {
 func (c *ClientConn) batch(ctx context.Context, f Frame) error {
 	members, errs := f.Split()
 	if !c.calls.batchesAllowed() || len(members) == 0 {
-		return c.push(ctx, NewError(nil, CodeInvalidRequest, "Invalid request: batches belong to MCP 2025-03-26 only and must not be empty", nil))
+		return c.push(ctx, ctx, NewError(nil, CodeInvalidRequest, "Invalid request: batches belong to MCP 2025-03-26 only and must not be empty", nil))
 	}
 	for i, m := range members {
 		err := errs[i]
 		var bad *FrameError
 		switch {
 		case errors.As(err, &bad):
-			err = c.push(ctx, bad.Answer())
+			err = c.push(ctx, ctx, bad.Answer())
 		case m.Method == "initialize":
-			err = c.push(ctx, NewError(m.ID, CodeInvalidRequest, "Invalid request: initialize must not be part of a batch", nil))
+			err = c.push(ctx, ctx, NewError(m.ID, CodeInvalidRequest, "Invalid request: initialize must not be part of a batch", nil))
 		default:
 			err = c.Write(ctx, m.Clone())
 		}
@@ -202,12 +226,12 @@ func (c *ClientConn) batch(ctx context.Context, f Frame) error {
 }
 
 func (c *ClientConn) request(ctx context.Context, f Frame) error {
-	open, err := c.calls.add(c.work, f)
+	open, err := c.calls.add(c.during(ctx), f)
 	if errors.Is(err, ErrDuplicateID) {
-		return c.push(ctx, NewError(f.ID, CodeInvalidRequest, "Invalid request: "+err.Error(), nil))
+		return c.push(ctx, ctx, NewError(f.ID, CodeInvalidRequest, "Invalid request: "+err.Error(), nil))
 	}
 	if err != nil {
-		return c.push(ctx, c.opts.Explain(f.ID, err))
+		return c.push(ctx, ctx, c.opts.Explain(f.ID, err))
 	}
 	c.order.Lock()
 	defer c.order.Unlock()
@@ -245,14 +269,15 @@ func (c *ClientConn) call(open *call, turn <-chan struct{}, f Frame) {
 // answer gives a call that was taken out its one answer.
 func (c *ClientConn) answer(open *call, err error) {
 	defer open.finish()
-	if err := c.push(context.Background(), c.opts.Explain(open.id, err)); err != nil {
+	if err := c.push(context.Background(), open.ctx, c.opts.Explain(open.id, err)); err != nil {
 		c.opts.Logger.Warn("an answer was lost", "reason", err)
 	}
 }
 
 // notify sends notifications one after another, in the client's order, each
 // after what it depends on.
-func (c *ClientConn) notify(f Frame, after <-chan struct{}) {
+func (c *ClientConn) notify(ctx context.Context, f Frame, after <-chan struct{}) {
+	on := c.during(ctx)
 	c.order.Lock()
 	defer c.order.Unlock()
 	turns := [...]<-chan struct{}{c.order.gate, c.order.note, after}
@@ -265,12 +290,12 @@ func (c *ClientConn) notify(f Frame, after <-chan struct{}) {
 				return
 			}
 		}
-		if err := c.remote.Exchange(c.work, f); err != nil {
+		if err := c.remote.Exchange(on, f); err != nil {
 			c.opts.Logger.Warn("a notification could not be sent", "method", f.Method, "reason", err)
 			return
 		}
 		if initialized {
-			c.listen()
+			c.listen(on)
 		}
 	})
 	if started {
@@ -285,10 +310,10 @@ func (c *ClientConn) notify(f Frame, after <-chan struct{}) {
 // forwarded, after its request has been sent, and the request gets no answer
 // any more; from 2026-07-28 on closing the request's stream says it
 // (basic/utilities/cancellation).
-func (c *ClientConn) cancelled(f Frame) {
+func (c *ClientConn) cancelled(ctx context.Context, f Frame) {
 	open := c.calls.abandon(ID(Lookup(f.Raw, "params", "requestId")))
 	if open == nil {
-		c.notify(f, nil) // unknown here; the server may know better
+		c.notify(ctx, f, nil) // unknown here; the server may know better
 		return
 	}
 	if open.modern {
@@ -297,14 +322,14 @@ func (c *ClientConn) cancelled(f Frame) {
 	}
 	grace := time.AfterFunc(c.opts.CancelGrace, open.cancel)
 	context.AfterFunc(open.ctx, func() { grace.Stop() })
-	c.notify(f, open.sent)
+	c.notify(ctx, f, open.sent)
 }
 
 // listen opens the stream for messages that belong to no request.
-func (c *ClientConn) listen() {
+func (c *ClientConn) listen(ctx context.Context) {
 	c.listener.Do(func() {
 		c.start(Frame{}, func() {
-			err := c.remote.Listen(c.work)
+			err := c.remote.Listen(ctx)
 			switch {
 			case c.work.Err() != nil:
 			case errors.Is(err, ErrNoListen):
@@ -320,7 +345,7 @@ func (c *ClientConn) listen() {
 // not at all where its request was cancelled.
 func (c *ClientConn) deliver(ctx context.Context, f Frame) error {
 	if f.Kind != Response {
-		return c.push(ctx, f)
+		return c.push(ctx, ctx, f)
 	}
 	open := c.calls.answered(f)
 	if open == nil {
@@ -328,7 +353,7 @@ func (c *ClientConn) deliver(ctx context.Context, f Frame) error {
 		return nil
 	}
 	defer open.finish()
-	return c.push(context.WithoutCancel(ctx), f)
+	return c.push(context.Background(), open.ctx, f)
 }
 
 // Drain waits until no request is in flight or ctx ends, answers what is left
@@ -366,8 +391,8 @@ func (c *ClientConn) Close() error {
 		err = c.remote.End(ctx)
 		for {
 			select {
-			case f := <-c.in:
-				f.Release()
+			case in := <-c.in:
+				in.Release()
 				continue
 			default:
 			}
