@@ -1,0 +1,16 @@
+package netconf
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+)
+
+// ReadSystem reads the proxy settings of the network in use.
+func ReadSystem(ctx context.Context) (System, error) {
+	out, err := exec.CommandContext(ctx, "/usr/sbin/scutil", "--proxy").Output()
+	if err != nil {
+		return System{}, fmt.Errorf("running scutil --proxy: %w", err)
+	}
+	return parseScutil(string(out)), nil
+}
