@@ -43,9 +43,10 @@ type authTransport struct {
 // failedCure is an attempt to replace a token that came to nothing. Requests
 // that were rejected together share it.
 type failedCure struct {
-	token Token
-	err   error
-	at    time.Time
+	token     Token
+	challenge string
+	err       error
+	at        time.Time
 }
 
 // cureMemory is how long a failed attempt stands for the next one.
@@ -176,7 +177,8 @@ func (t *authTransport) replace(ctx context.Context, rejected Token, challenge [
 	if t.token != rejected && t.token != "" {
 		return t.token, nil
 	}
-	if t.failed.err != nil && t.failed.token == rejected && time.Since(t.failed.at) < cureMemory {
+	asked := strings.Join(challenge, "\n")
+	if t.failed.err != nil && t.failed.token == rejected && t.failed.challenge == asked && time.Since(t.failed.at) < cureMemory {
 		return "", t.failed.err
 	}
 	if wait, ok := t.brake.allow(maxRefreshes, refreshWindow); !ok {
@@ -187,7 +189,7 @@ func (t *authTransport) replace(ctx context.Context, rejected Token, challenge [
 	if err != nil {
 		t.token = ""
 		if ctx.Err() == nil { // whoever gave up speaks for nobody else
-			t.failed = failedCure{rejected, err, time.Now()}
+			t.failed = failedCure{rejected, asked, err, time.Now()}
 		}
 		return "", err
 	}

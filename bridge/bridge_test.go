@@ -231,7 +231,6 @@ func TestSignInFailures(t *testing.T) {
 		tokens TokenSource
 		want   string
 	}{
-		{"no sign-in", &tokens{err: errors.New("not signed in. Run: mcpctl login URL")}, "Run: mcpctl login"},
 		{"refresh fails", &tokens{current: "old"}, "Run: mcpctl login"},
 		{"refresh does not help", &tokens{current: "old", refreshTo: "other"}, `refused with 401, [\"Bearer error=`},
 		{"refresh brings the same", &tokens{current: "old", refreshTo: "old"}, "refused with 401"},

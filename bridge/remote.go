@@ -35,10 +35,16 @@ func connect(opts Options) (conn *wire.ClientConn, woke func(), err error) {
 		Explain:     explainer{url: opts.URL, tokens: opts.Tokens}.answer,
 		Logger:      opts.Logger,
 	}, func(deliver wire.Deliver) (wire.Remote, error) {
-		r, err = newRecovery(opts, deliver, func(deliver wire.Deliver) (wire.Remote, error) {
-			return newRemote(opts, deliver)
-		})
-		return r, err
+		dial := func(deliver wire.Deliver) (wire.Remote, error) {
+			r, err = newRecovery(opts, deliver, func(deliver wire.Deliver) (wire.Remote, error) {
+				return newRemote(opts, deliver)
+			})
+			return r, err
+		}
+		if opts.Client == nil {
+			return dial(deliver) // a client inside this program has its own ways to sign in
+		}
+		return newSignIn(opts, deliver, dial)
 	})
 	if err != nil {
 		return nil, nil, err

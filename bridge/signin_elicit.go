@@ -1,0 +1,211 @@
+package bridge
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+)
+
+// declinePause is how long a person who has declined is not asked again for
+// requests that happen to need the remote.
+const declinePause = time.Minute
+
+// recheck looks once more whether the remote can be connected.
+func (s *signIn) recheck(ctx context.Context) {
+	done := make(chan struct{})
+	if !s.start(func() { defer close(done); s.check() }) {
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// needRemote handles a request that only the remote can answer.
+func (s *signIn) needRemote(ctx context.Context, f wire.Frame) error {
+	ctx, release := s.holdFor(ctx, f.ID)
+	defer release()
+	if err := s.settle(ctx, false); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	reason := s.reason
+	s.mu.Unlock()
+	if reason != nil && !needsPerson(reason) {
+		s.recheck(ctx)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	reason = s.reason
+	s.mu.Unlock()
+	var refused *refusedError
+	switch {
+	case s.open.Load():
+		return s.pass(ctx, f)
+	case errors.As(reason, &refused):
+		return s.toPeer(ctx, refused.answer.WithID(f.ID))
+	case !needsPerson(reason):
+		return reason
+	case s.canAsk(f):
+		return s.park(ctx, f, s.pass)
+	}
+	return &signInError{s.advice(reason)}
+}
+
+// advice says what a model can do about a call that needs a sign-in.
+func (s *signIn) advice(reason error) error {
+	if fl := s.pending(); fl != nil {
+		s.mu.Lock()
+		p, has := fl.prompt, fl.has
+		s.mu.Unlock()
+		if has {
+			return fmt.Errorf("%w: a sign-in to %s is waiting for the user. %s Then call %s to wait for it, and try again", ErrSignInNeeded, s.url, p.say(), toolName)
+		}
+	}
+	if !s.able() {
+		return reason // says what to run
+	}
+	return fmt.Errorf("nobody is signed in to %s (%w). Call the tool %s, which tells the user where to sign in, or run: mcpctl login %s", s.url, reason, toolName, s.url)
+}
+
+// canAsk reports whether the client can be asked to open a page for this
+// request.
+func (s *signIn) canAsk(f wire.Frame) bool {
+	if !s.able() || s.modern(f) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client.elicits && time.Now().After(s.spareUntil)
+}
+
+// park keeps a request until the sign-in it waits for is over.
+func (s *signIn) park(ctx context.Context, f wire.Frame, then func(context.Context, wire.Frame) error) error {
+	fl, err := s.begins()
+	if err != nil {
+		return &signInError{err}
+	}
+	s.mu.Lock()
+	if !fl.asking {
+		fl.asking = s.startLocked(func() { s.elicit(fl) })
+	}
+	s.mu.Unlock()
+	tick := s.ticker(f)
+	defer tick.stop()
+	for {
+		select {
+		case <-fl.done:
+			if err := s.outcome(fl); err != nil {
+				return &signInError{err}
+			}
+			return then(ctx, f)
+		case <-tick.c:
+			if !s.canAsk(f) { // the client could not, after all
+				return &signInError{s.advice(ErrSignInNeeded)}
+			}
+			tick.tell(ctx, "Waiting for the sign-in")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// elicit asks the client to open the page of a sign-in (MCP 2025-11-25,
+// client/elicitation, URL mode), anew when the page or the code changes, and
+// tells it when that is over.
+func (s *signIn) elicit(fl *flow) {
+	var id wire.ID
+	var elicitation string
+	var shown Prompt
+	withdraw := func(completed bool) {
+		if id == nil {
+			return
+		}
+		if s.private.drop(id) {
+			_ = s.toPeer(s.ctx, notification("notifications/cancelled", map[string]any{"requestId": json.RawMessage(id), "reason": "the page is out of date"}))
+		}
+		if completed {
+			_ = s.toPeer(s.ctx, notification("notifications/elicitation/complete", map[string]any{"elicitationId": elicitation}))
+		}
+	}
+	for {
+		s.mu.Lock()
+		p, has, changed := fl.prompt, fl.has, fl.changed
+		s.mu.Unlock()
+		if has && p.Code != "" && p.key() != shown.key() {
+			withdraw(false)
+			shown, elicitation = p, rand.Text()
+			id = s.private.add(func(answer wire.Frame) { s.decided(fl, answer) })
+			err := s.toPeer(s.ctx, ownRequest(id, "elicitation/create", map[string]any{
+				"mode": "url", "elicitationId": elicitation, "url": p.URL,
+				"message": p.ask(s.host()),
+			}))
+			if err != nil {
+				return
+			}
+		}
+		select {
+		case <-changed:
+		case <-fl.done:
+			withdraw(s.outcome(fl) == nil)
+			return
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// decided takes the client's answer to an elicitation.
+func (s *signIn) decided(fl *flow, answer wire.Frame) {
+	switch action := wire.LookupString(answer.Raw, "result", "action"); {
+	case answer.Failed:
+		s.log.Warn("the client can't open pages, though it said so", "error", wire.LookupString(answer.Raw, "error", "message"))
+		s.mu.Lock()
+		s.client.elicits = false
+		s.mu.Unlock()
+	case action == "accept":
+		fl.agreed()
+	default:
+		s.mu.Lock()
+		s.spareUntil = time.Now().Add(declinePause)
+		s.mu.Unlock()
+		fl.cancel(fmt.Errorf("%w. Call the tool %s to try again, or run: mcpctl login %s", errDeclined, toolName, s.url))
+	}
+}
+
+// stepUp handles a request for which the sign-in does not suffice; all others
+// go on. Calls are explicit enough to begin a sign-in for more.
+func (s *signIn) stepUp(ctx context.Context, f wire.Frame, reason error) error {
+	ctx, release := s.holdFor(ctx, f.ID)
+	defer release()
+	if s.signer == nil {
+		return reason
+	}
+	if s.canAsk(f) {
+		return s.park(ctx, f, s.inner.Exchange)
+	}
+	fl, err := s.begins()
+	if err != nil {
+		return &signInError{err}
+	}
+	fl.agreed()
+	p, ok := s.ready(ctx, fl)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case ok:
+		return &signInError{fmt.Errorf("%w. %s Then repeat this request", reason, p.say())}
+	}
+	if err := s.outcome(fl); err != nil {
+		return &signInError{err}
+	}
+	return &signInError{fmt.Errorf("%w. The sign-in page did not answer: try again", reason)}
+}
