@@ -52,11 +52,7 @@ func logoutAll(ctx context.Context, deps Deps) error {
 	if err != nil {
 		return err
 	}
-	list, listErr := profiles.List()
-	faults := []error{listErr}
-	for _, p := range list {
-		faults = append(faults, profiles.Delete(p.URL))
-	}
+	faults := []error{profiles.Clear()}
 	for _, dev := range []bool{false, true} {
 		faults = append(faults, eraseStore(ctx, dev))
 	}

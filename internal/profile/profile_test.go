@@ -362,3 +362,26 @@ func FuzzCanonical(f *testing.F) {
 		}
 	})
 }
+
+func TestClearRemovesWhatCannotBeReadToo(t *testing.T) {
+	dir := t.TempDir()
+	s := Open(dir, nil)
+	if err := s.Clear(); err != nil {
+		t.Errorf("with nothing there: %v", err)
+	}
+	if _, err := s.Save(sample("https://mcp.contoso.com/mcp")); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"damaged.json": "{", "newer.json": `{"version":99}`, "killed.tmp": "{", "note.txt": "mine"} {
+		if err := os.WriteFile(filepath.Join(dir, "profiles", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Clear(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, "profiles"))
+	if err != nil || len(entries) != 1 || entries[0].Name() != "note.txt" {
+		t.Errorf("left: %v, %v; want only what is not ours", entries, err)
+	}
+}

@@ -164,6 +164,30 @@ func (s *Store) Delete(url string) error {
 	return nil
 }
 
+// Clear removes all profiles, also those that can't be read and what killed
+// processes left of their writes. It goes on when something fails and returns
+// all failures joined.
+func (s *Store) Clear() error {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("listing profiles: %w", err)
+	}
+	var faults []error
+	for _, entry := range entries {
+		if ext := filepath.Ext(entry.Name()); entry.IsDir() || ext != ".json" && ext != ".tmp" {
+			continue
+		}
+		err := retry(func() error { return os.Remove(filepath.Join(s.dir, entry.Name())) })
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			faults = append(faults, fmt.Errorf("deleting profile: %w", err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
 // near returns the URL of a profile that differs from url only in a trailing
 // slash, in the path's case or in scheme; else the only one on its origin.
 func (s *Store) near(url string) string {
