@@ -105,11 +105,19 @@ func (o serveOptions) check(c *cobra.Command) error {
 	case o.config == "" && !o.dev && (o.tenant == "" || o.clientID == ""):
 		return usagef(c, "whose tokens are to be accepted? Name a --config file, or --tenant and --client-id, or try --dev")
 	case o.dev:
-		if host, _, err := net.SplitHostPort(o.listen); o.listen != "" && (err != nil || !isLoopback(host)) {
-			return usagef(c, "--dev listens on this machine only, as its authority lets in anybody. Use --listen 127.0.0.1:PORT, not %s", o.listen)
-		}
+		return o.checkLoopback(c)
 	case o.config == "":
 		return o.checkIdentity(c)
+	}
+	return nil
+}
+
+// checkLoopback keeps a development server on this machine.
+func (o serveOptions) checkLoopback(c *cobra.Command) error {
+	for flag, addr := range map[string]string{"listen": o.listen, "dev-authority-listen": o.devAddr} {
+		if host, _, err := net.SplitHostPort(addr); addr != "" && (err != nil || !isLoopback(host)) {
+			return usagef(c, "--dev listens on this machine only, as its authority lets in anybody. Use --%s 127.0.0.1:PORT, not %s", flag, addr)
+		}
 	}
 	return nil
 }
