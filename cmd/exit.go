@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpctl/mcpctl/internal/entra"
+	"github.com/mcpctl/mcpctl/tokencache"
 )
 
 // Exit codes, documented in the command reference.
@@ -47,11 +48,11 @@ func report(ctx context.Context, stderr io.Writer, err error) int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}
-	_, _ = fmt.Fprintf(stderr, "mcpctl: %s\n", err)
+	_, _ = fmt.Fprintf(stderr, "mcpctl: %s\n", withDirHint(err))
 	switch {
 	case errors.As(err, &coded):
 		return coded.code
-	case errors.Is(err, entra.ErrSignInRequired):
+	case errors.Is(err, entra.ErrSignInRequired), errors.Is(err, tokencache.ErrUnreadable):
 		return exitSignIn
 	}
 	return exitFailed

@@ -24,7 +24,7 @@ func openPage(address, browsers string) error {
 	if err != nil || u.Scheme != "https" {
 		return fmt.Errorf("not a page to open: %q", address)
 	}
-	err = within(desktopPatience, func() error {
+	err = atMost(desktopPatience, func() error {
 		if browsers != "" {
 			return openIn(browsers, address)
 		}
@@ -65,14 +65,14 @@ func openIn(browsers, address string) error {
 
 // copyText puts text on the clipboard and reports whether it did.
 func copyText(text string) bool {
-	return !clipboard.Unsupported && within(desktopPatience, func() error { return clipboard.WriteAll(text) }) == nil
+	return !clipboard.Unsupported && atMost(desktopPatience, func() error { return clipboard.WriteAll(text) }) == nil
 }
 
 var errStillRunning = errors.New("still running")
 
-// within waits for f no longer than d. What f is doing then goes on: the
+// atMost waits for f no longer than d. What f is doing then goes on: the
 // programs of a desktop can't be told to stop.
-func within(d time.Duration, f func() error) error {
+func atMost(d time.Duration, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	timer := time.NewTimer(d)

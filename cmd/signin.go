@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -14,10 +16,40 @@ import (
 	"github.com/mcpctl/mcpctl/tokencache"
 )
 
+// filesDir is the folder of mcpctl's files, which need not be there yet.
+func filesDir() (string, error) {
+	dir, err := profile.Dir()
+	if err != nil {
+		return "", err
+	}
+	if info, err := os.Stat(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("looking for mcpctl's files: %w", err)
+	} else if err == nil && !info.IsDir() {
+		return "", fmt.Errorf("looking for mcpctl's files: %w", &fs.PathError{Op: "open", Path: dir, Err: errors.New("not a folder")})
+	}
+	return dir, nil
+}
+
+// withDirHint says what to do about files of ours that can't be read or written.
+func withDirHint(err error) error {
+	var file *fs.PathError
+	dir, dirErr := profile.Dir()
+	if dirErr != nil || !errors.As(err, &file) || !(within(file.Path, dir) || within(dir, file.Path)) {
+		return err
+	}
+	return fmt.Errorf("%w. Make %s a folder of yours that you can write to, or name another one in %s", err, dir, profile.DirVariable)
+}
+
+// within reports whether path is dir or lies below it.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
 // storeOptions says where the tokens of an authority are kept. A development
 // authority gets a place of its own, so that it can never touch real tokens.
 func storeOptions(dev bool, log *slog.Logger) (tokencache.Options, error) {
-	dir, err := profile.Dir()
+	dir, err := filesDir()
 	if err != nil {
 		return tokencache.Options{}, err
 	}
@@ -29,7 +61,7 @@ func storeOptions(dev bool, log *slog.Logger) (tokencache.Options, error) {
 }
 
 func openProfiles(deps Deps) (*profile.Store, error) {
-	dir, err := profile.Dir()
+	dir, err := filesDir()
 	if err != nil {
 		return nil, err
 	}
