@@ -9,10 +9,11 @@ import (
 // resumes.
 type logEvent struct {
 	stream *outStream
-	seq    uint64 // place in its stream, from 1
-	frame  Frame  // retained
-	last   bool   // the response that ends the stream
-	stub   bool   // an error in place of a response that was not kept
+	seq    uint64   // place in its stream, from 1
+	frame  Frame    // retained
+	last   bool     // the response that ends the stream
+	stub   bool     // an error in place of a response that was not kept
+	refuse *Refusal // where the response is one
 
 	entry *list.Element // in the log, nil while the event waits to be sent
 	since time.Time     // when it entered the log

@@ -139,7 +139,7 @@ func (sf *SSEFront) request(w http.ResponseWriter, r *http.Request, s *Session, 
 	var err error
 	if v := modernVersion(f); v != "" {
 		// Clients of this transport look for answers on the stream only.
-		err = s.write(r.Context(), versionError(f.ID, v), nil)
+		err = s.Write(r.Context(), versionError(f.ID, v))
 	} else {
 		err = s.accept(r, []Frame{f.Retain()})
 	}

@@ -94,6 +94,17 @@ func (a *answerWriter) comment() {
 	a.flush()
 }
 
+// plain sends f as the whole answer.
+func (a *answerWriter) plain(status int, r *Refusal, f Frame) {
+	h := a.w.Header()
+	h.Set("Cache-Control", "no-store")
+	r.setHeader(h)
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(f.Raw)))
+	a.w.WriteHeader(status)
+	a.write(f.Raw)
+}
+
 // message sends f as an event; seq 0 leaves out the id.
 func (a *answerWriter) message(stream, seq uint64, f Frame) {
 	b := a.scratch[:0]
@@ -161,19 +172,19 @@ func (c *carry) run(r *http.Request, preamble []byte) {
 		c.w.flush()
 	}
 	for c.w.err == nil {
-		step, f, seq := c.s.take(c.st, c.rd, c.whole && !c.started)
+		step, t := c.s.take(c.st, c.rd, c.whole && !c.started)
 		switch step {
 		case stepPlain:
-			c.plain(f)
-			f.Release()
+			c.plain(t)
+			t.frame.Release()
 			return
 		case stepSend:
 			if c.unsure == 0 {
-				c.unsure = seq
+				c.unsure = t.seq
 			}
-			c.event(f, seq)
-			f.Release()
-			if seq-c.unsure < flushAfter {
+			c.event(t.frame, t.seq)
+			t.frame.Release()
+			if t.seq-c.unsure < flushAfter {
 				continue
 			}
 		case stepEnd, stepLeave:
@@ -232,11 +243,9 @@ func (c *carry) event(f Frame, seq uint64) {
 	c.w.message(c.st.num, seq, f)
 }
 
-func (c *carry) plain(f Frame) {
-	h := c.w.w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(f.Raw)))
-	c.w.w.WriteHeader(http.StatusOK)
-	c.w.write(f.Raw)
+func (c *carry) plain(t taken) {
+	if t.refusal != nil {
+		c.w.w.Header().Del(HeaderSession) // a session that is not opened
+	}
+	c.w.plain(t.refusal.status(), t.refusal, t.frame)
 }

@@ -166,13 +166,21 @@ func (s *Session) Receive(ctx context.Context) (Incoming, error) {
 // Write sends f to the client: see [Conn] and, for the way it takes, [Session].
 // It returns ErrNoRequest for a response that nobody waits for, and
 // io.ErrClosedPipe when the client or the front has ended the session.
-func (s *Session) Write(ctx context.Context, f Frame) error { return s.write(ctx, f, nil) }
+func (s *Session) Write(ctx context.Context, f Frame) error {
+	return s.send(ctx, outgoing{frame: f})
+}
 
 // WriteRelated sends a notification or a request that belongs to the client's
 // request with the id to, on that request's stream. When that request is no
 // longer open it is as Write.
 func (s *Session) WriteRelated(ctx context.Context, f Frame, to ID) error {
-	return s.write(ctx, f, to)
+	return s.send(ctx, outgoing{frame: f, to: to})
+}
+
+// Refuse answers the client's request with the id as r says: see [Refusal] and,
+// for its errors, [Session.Write].
+func (s *Session) Refuse(ctx context.Context, id ID, r Refusal) error {
+	return s.send(ctx, outgoing{frame: r.answer(id), refusal: &r})
 }
 
 // Close ends the session from the server's side. Open requests are answered
@@ -195,7 +203,7 @@ func (s *Session) end(cause error, text string) {
 	open := s.pending
 	s.pending = map[string]*pendingRequest{}
 	for _, p := range open {
-		s.finish(p, NewError(p.id, CodeInternal, text, nil))
+		s.finish(p, outgoing{frame: NewError(p.id, CodeInternal, text, nil)})
 	}
 	s.cause = cause
 	close(s.done)
@@ -259,7 +267,7 @@ func (s *Session) sweep(now time.Time) {
 		}
 		delete(s.pending, key)
 		answered++
-		s.finish(p, NewError(p.id, CodeInternal, "the request was cancelled", nil))
+		s.finish(p, outgoing{frame: NewError(p.id, CodeInternal, "the request was cancelled", nil)})
 	}
 	s.mu.Unlock()
 	s.front.answered(answered)

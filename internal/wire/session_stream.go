@@ -159,27 +159,34 @@ const (
 	stepLeave      // another reader took over
 )
 
-// take returns the next event for the client, with a frame that the caller
-// releases. whole says that the event may be the answer all by itself.
-func (s *Session) take(st *outStream, rd *reader, whole bool) (step, Frame, uint64) {
+// taken is an event for the client, with a frame that its taker releases.
+type taken struct {
+	frame   Frame
+	seq     uint64
+	refusal *Refusal
+}
+
+// take returns the next event for the client. whole says that the event may be
+// the answer all by itself.
+func (s *Session) take(st *outStream, rd *reader, whole bool) (step, taken) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if rd.replaced {
-		return stepLeave, Frame{}, 0
+		return stepLeave, taken{}
 	}
 	if st == s.general && s.standIn != nil && s.standIn.pending == 0 && s.cause == nil {
-		return stepWait, Frame{}, 0 // what was written before goes out first
+		return stepWait, taken{} // what was written before goes out first
 	}
 	if st.cursor == st.next {
 		if s.cause != nil || !st.standalone() && st.pending == 0 {
-			return stepEnd, Frame{}, 0
+			return stepEnd, taken{}
 		}
-		return stepWait, Frame{}, 0
+		return stepWait, taken{}
 	}
 	e := st.at(st.cursor)
-	f := e.frame.Retain()
+	t := taken{e.frame.Retain(), e.seq, e.refuse}
 	st.cursor++
-	st.unsent -= len(f.Raw)
+	st.unsent -= len(t.frame.Raw)
 	s.wakeWriters(st)
 	plain := whole && e.last && e.seq == 1
 	if plain || s.front.single || s.log.maxEvents < 0 {
@@ -189,10 +196,10 @@ func (s *Session) take(st *outStream, rd *reader, whole bool) (step, Frame, uint
 		s.trim()
 	}
 	if plain {
-		return stepPlain, f, e.seq
+		return stepPlain, t
 	}
 	st.resumable = st.resumable || rd.withIDs
-	return stepSend, f, e.seq
+	return stepSend, t
 }
 
 // wakeWriters lets those look again who wait for room on st.

@@ -9,14 +9,21 @@ import (
 // errWait says that a message has to wait for room.
 var errWait = errors.New("no room")
 
-func (s *Session) write(ctx context.Context, f Frame, to ID) error {
+// outgoing is a message on its way to the client.
+type outgoing struct {
+	frame   Frame
+	to      ID       // the request it is related to, if any
+	refusal *Refusal // where it is one
+}
+
+func (s *Session) send(ctx context.Context, m outgoing) error {
 	for {
 		s.mu.Lock()
-		room, err := s.place(f, to)
+		room, err := s.place(m)
 		refused := s.refused
 		s.mu.Unlock()
 		if !errors.Is(err, errWait) {
-			if err == nil && f.Kind == Response {
+			if err == nil && m.frame.Kind == Response {
 				s.front.answered(1)
 			}
 			if refused {
@@ -33,28 +40,28 @@ func (s *Session) write(ctx context.Context, f Frame, to ID) error {
 	}
 }
 
-// place puts f on the stream it belongs to. Where there is no room it returns
+// place puts m on the stream it belongs to. Where there is no room it returns
 // errWait and a channel that is closed when there may be.
-func (s *Session) place(f Frame, to ID) (<-chan struct{}, error) {
+func (s *Session) place(m outgoing) (<-chan struct{}, error) {
 	if s.cause != nil {
 		if errors.Is(s.cause, ErrClosed) {
 			return nil, ErrClosed
 		}
 		return nil, io.ErrClosedPipe
 	}
-	if f.Kind == Response {
-		return s.placeResponse(f)
+	if m.frame.Kind == Response {
+		return s.placeResponse(m)
 	}
-	if to != nil && !s.front.single {
-		if p := s.pending[to.Key()]; p != nil && !p.stream.lost {
-			return s.placeOn(p.stream, f)
+	if m.to != nil && !s.front.single {
+		if p := s.pending[m.to.Key()]; p != nil && !p.stream.lost {
+			return s.placeOn(p.stream, m.frame)
 		}
 	}
-	return s.placeGeneral(f)
+	return s.placeGeneral(m.frame)
 }
 
-func (s *Session) placeResponse(f Frame) (<-chan struct{}, error) {
-	key := f.ID.Key()
+func (s *Session) placeResponse(m outgoing) (<-chan struct{}, error) {
+	key := m.frame.ID.Key()
 	p := s.pending[key]
 	if p == nil {
 		return nil, ErrNoRequest
@@ -66,15 +73,15 @@ func (s *Session) placeResponse(f Frame) (<-chan struct{}, error) {
 	}
 	delete(s.pending, key)
 	if p.opening {
-		s.protocol = LookupString(f.Raw, "result", "protocolVersion")
-		s.refused = f.Failed && !s.front.single
+		s.protocol = LookupString(m.frame.Raw, "result", "protocolVersion")
+		s.refused = m.frame.Failed && !s.front.single
 	}
-	s.finish(p, f)
+	s.finish(p, m)
 	return nil, nil
 }
 
 // finish puts the answer to p, which is no longer pending, on its stream.
-func (s *Session) finish(p *pendingRequest, f Frame) {
+func (s *Session) finish(p *pendingRequest, m outgoing) {
 	st := p.stream
 	st.pending--
 	if st.lost {
@@ -82,7 +89,8 @@ func (s *Session) finish(p *pendingRequest, f Frame) {
 		s.retire(st)
 		return
 	}
-	s.append(st, f, st.pending == 0 && !st.standalone())
+	e := s.append(st, m.frame, st.pending == 0 && !st.standalone())
+	e.refuse = m.refusal
 }
 
 func (s *Session) placeOn(st *outStream, f Frame) (<-chan struct{}, error) {
@@ -179,7 +187,7 @@ func (s *Session) takeUnsent(st *outStream) []*logEvent {
 }
 
 // append adds f to st and retains it.
-func (s *Session) append(st *outStream, f Frame, last bool) {
+func (s *Session) append(st *outStream, f Frame, last bool) *logEvent {
 	e := &logEvent{stream: st, seq: st.next, frame: f.Retain(), last: last}
 	st.next++
 	st.events = append(st.events, e)
@@ -189,6 +197,7 @@ func (s *Session) append(st *outStream, f Frame, last bool) {
 		s.trim()
 	}
 	st.wakeReader()
+	return e
 }
 
 // trim brings the log back within its bounds.
