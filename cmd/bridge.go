@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/net/http/httpguts"
@@ -65,6 +66,9 @@ goes to standard error. It never opens a browser and never asks anything.`,
 	return c
 }
 
+// settled is when a client's start-up burst is over.
+const settled = 800 * time.Millisecond
+
 func runBridge(ctx context.Context, o bridgeOptions) error {
 	if _, err := checkEndpoint(o.url); err != nil {
 		return &exitError{exitUsage, err}
@@ -99,6 +103,7 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 	}
 	opts.Client = o.client(log)
 	log.Info("bridge started", "url", o.url, "version", buildVersion().Version)
+	defer time.AfterFunc(settled, shrink).Stop()
 	err = bridge.Run(ctx, opts)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		log.Info("bridge stopped by a signal")
