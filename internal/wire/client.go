@@ -152,11 +152,15 @@ func sendError(ctx context.Context, err error) error {
 	}
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &op) && op.Op == "dial" || errors.As(err, &certificate) {
+	if errors.As(err, &op) && connecting[op.Op] || errors.As(err, &certificate) {
 		return fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	return err
 }
+
+// connecting are the operations of a net.OpError that come before a request:
+// connecting to the server, or to it through an HTTP or a SOCKS proxy.
+var connecting = map[string]bool{"dial": true, "proxyconnect": true, "socks connect": true}
 
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
