@@ -46,7 +46,7 @@ func Erase(ctx context.Context, opts Options) error {
 	errs = append(errs, c.eraseFiles())
 	for _, entry := range keys.Keys {
 		if err := c.forget(ctx, entry); err != nil {
-			errs = append(errs, fmt.Errorf("removing the key from the %v (the tokens are erased; run `mcpctl logout` again later): %w", entry.Backend, err))
+			errs = append(errs, fmt.Errorf("removing the key from the %v (the tokens are erased; run `mcpctl logout --all` again later): %w", entry.Backend, err))
 			continue
 		}
 		keys = keys.without(entry.ID)

@@ -26,7 +26,7 @@ func (c *Cache) establish(ctx context.Context, mode Mode) error {
 	lost := errors.Is(loadErr, ErrUnreadable)
 	switch {
 	case errors.Is(loadErr, ErrKeyringUnavailable):
-		return fmt.Errorf("%w; or give up what is stored there with `mcpctl logout`", loadErr)
+		return fmt.Errorf("%w; or give up what is stored there with `mcpctl logout --all`", loadErr)
 	case loadErr != nil && !lost:
 		return loadErr
 	case !lost && c.reuse(ctx, rec, mode):
@@ -85,7 +85,7 @@ func (c *Cache) reuse(ctx context.Context, rec record, mode Mode) bool {
 func (c *Cache) create(ctx context.Context, rec record, mode Mode) (record, *key, error) {
 	if len(rec.Keys) >= maxRecordKeys {
 		return rec, nil, fmt.Errorf("%w: %d keys wait in a keyring that does not answer; "+
-			"unlock it, or run `mcpctl logout`", ErrNoKeyring, len(rec.Keys))
+			"unlock it, or run `mcpctl logout --all`", ErrNoKeyring, len(rec.Keys))
 	}
 	var refusals []string
 	for _, backend := range mode.candidates() {

@@ -88,7 +88,7 @@ func (s keyStores) of(b Backend) (keyStore, error) {
 	if ks := s[b]; ks != nil {
 		return ks, nil
 	}
-	return nil, unavailable(b, errNoBackend, "run `mcpctl logout` and `mcpctl login`")
+	return nil, unavailable(b, errNoBackend, "run `mcpctl logout --all` and `mcpctl login`")
 }
 
 var errNoBackend = errors.New("this system, or this mcpctl, has none")
