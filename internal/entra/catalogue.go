@@ -27,11 +27,13 @@ const (
 
 // Hint returns the meaning and the fix in one line.
 func (e Entry) Hint() string {
-	hint := e.Meaning
-	if e.Who != You && e.Who != Microsoft {
-		return hint + ". This needs " + string(e.Who) + ": " + e.Fix
+	switch {
+	case e.Who != You && e.Who != Microsoft:
+		return e.Meaning + ". This needs " + string(e.Who) + ": " + e.Fix
+	case strings.HasPrefix(e.Fix, "mcpctl "):
+		return e.Meaning + ". Run: " + e.Fix
 	}
-	return hint + ". " + e.Fix
+	return e.Meaning + ". " + e.Fix
 }
 
 // Lookup finds the entry for a code, given as "AADSTS53003" or "53003".
