@@ -57,7 +57,7 @@ goes to standard error. It never opens a browser and never asks anything.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.transport, "transport", bridge.TransportAuto, "how to speak to the server: auto, http (Streamable HTTP) or sse (HTTP+SSE)")
+	f.StringVar(&o.transport, "transport", bridge.TransportAuto, "`transport` to the server: auto, http (Streamable HTTP) or sse (HTTP+SSE)")
 	f.StringArrayVar(&o.headers, "header", nil, "send this `'Name: value'` with every request (repeatable)")
 	f.BoolVar(&o.noAuth, "no-auth", false, "send no token, for servers that need none or get theirs by --header")
 	f.IntVar(&o.maxMessage, "max-message", wire.DefaultMaxMessage>>20, "largest message to relay, in `MiB`")

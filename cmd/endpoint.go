@@ -14,7 +14,7 @@ func checkEndpoint(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" {
 		hint := ""
-		if err == nil && !strings.Contains(raw, "://") && raw != "" {
+		if err == nil && !strings.Contains(raw, "://") && !strings.Contains(raw, "@") && raw != "" {
 			hint = fmt.Sprintf("; did you mean https://%s ?", raw)
 		}
 		return nil, fmt.Errorf("%q is not the address of an MCP server: it should look like https://mcp.example.com/mcp%s", redactURL(raw), hint)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -65,9 +64,9 @@ With a browser on this machine the sign-in opens there. Without one, or with
 	f.StringVar(&o.tenant, "tenant", "", "`tenant` id or verified domain to sign in to")
 	f.StringVar(&o.clientID, "client-id", "", "application `id` of the public client to sign in with")
 	f.StringArrayVar(&o.scopes, "scope", nil, "full `scope` to ask for (repeatable)")
-	f.StringVar(&o.store, "token-store", "auto", "where the key of the token file is kept: auto, keyring or file")
+	f.StringVar(&o.store, "token-store", "auto", "`store` for the key of the token file: auto, keyring or file")
 	f.StringVar(&o.devCA, "dev-ca", "", "CA `file` of a development authority on this machine")
-	f.StringVar(&o.transport, "transport", bridge.TransportAuto, "how bridges speak to the server: auto, http or sse")
+	f.StringVar(&o.transport, "transport", bridge.TransportAuto, "`transport` of bridges to this server: auto, http or sse")
 	o.out.add(c)
 	completeValues(c, "token-store", string(tokencache.ModeAuto), string(tokencache.ModeKeyring), string(tokencache.ModeFile))
 	completeValues(c, "transport", transports...)
@@ -207,7 +206,6 @@ func signInWith(ctx context.Context, o loginOptions, ui *loginUI, p profile.Prof
 			ui.say("Your organisation does not allow sign-in with a code (" + failed.Code + "). Going on in the browser.")
 			return client.SignInBrowser(ctx, ui.openBrowser)
 		}
-		return signIn, fmt.Errorf("%w\nRun: mcpctl login %s --browser", err, strings.TrimSpace(o.url))
 	}
 	return signIn, err
 }
