@@ -8,28 +8,23 @@ import (
 )
 
 // withProfile adds what the profile of the URL pins: its tokens and transport.
-// Without a profile the server is asked without a token; it may need none, and
-// otherwise its refusal says to sign in.
+// Without a profile the server is asked without a token, since it may need none.
+// A profile that appears later, or changes, counts from then on.
 func withProfile(deps Deps, opts bridge.Options) (bridge.Options, error) {
 	profiles, err := openProfiles(deps)
 	if err != nil {
 		return opts, err
 	}
-	p, err := profiles.Load(opts.URL)
-	if errors.Is(err, profile.ErrNotFound) {
+	source := newProfileSource(deps, profiles, opts.URL, opts.Logger)
+	p, err := source.load()
+	switch {
+	case errors.Is(err, profile.ErrNotFound):
 		opts.Logger.Warn("nobody has signed in to this server; asking it without a token", "url", opts.URL)
-		return opts, nil
-	}
-	if err != nil {
-		return opts, err
-	}
-	client, err := openSignIn(p, opts.Logger)
-	if err != nil {
-		return opts, err
-	}
-	opts.Tokens = tokenSource{url: opts.URL, client: client}
-	if opts.Transport == bridge.TransportAuto && p.Transport != "" {
+	case err != nil:
+		opts.Logger.Error("the sign-in can't be used", "reason", err) // the client is told too
+	case opts.Transport == bridge.TransportAuto && p.Transport != "":
 		opts.Transport = p.Transport
 	}
+	opts.Tokens = source
 	return opts, nil
 }

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,9 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
-	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/profile"
 	"github.com/mcpctl/mcpctl/tokencache"
@@ -95,48 +92,14 @@ func openSignIn(p profile.Profile, log *slog.Logger) (*entra.Client, error) {
 	return signInClient(p, cache, log)
 }
 
-// tokenSource brings a profile's tokens to the bridge.
-type tokenSource struct {
-	url    string
-	client *entra.Client
-}
-
-// Token implements bridge.TokenSource.
-func (s tokenSource) Token(ctx context.Context) (bridge.Token, time.Time, error) {
-	t, err := s.client.Token(ctx)
-	if err != nil {
-		return "", time.Time{}, s.hint(err)
-	}
-	return bridge.Token(t.Value.Reveal()), t.ExpiresOn, nil
-}
-
-// Refresh implements bridge.TokenSource.
-func (s tokenSource) Refresh(ctx context.Context, rejected bridge.Token, challenge []string) (bridge.Token, time.Time, error) {
-	var claims string
-	if c, ok := bearer(challenge); ok && c.Params["error"] == "insufficient_claims" {
-		claims = c.Params["claims"]
-	}
-	t, err := s.client.Refresh(ctx, entra.NewSecret(string(rejected)), claims)
-	if err != nil {
-		return "", time.Time{}, s.hint(err)
-	}
-	return bridge.Token(t.Value.Reveal()), t.ExpiresOn, nil
-}
-
-// Refused implements bridge.TokenSource.
-func (s tokenSource) Refused(status int, challenge []string) error {
-	reason := fmt.Sprintf("it answered HTTP %d and gave no reason", status)
-	if c, ok := bearer(challenge); ok && c.Params["error_description"] != "" {
-		reason = fmt.Sprintf("%.400s (%.60s)", c.Params["error_description"], c.Params["error"])
-	}
-	return fmt.Errorf("the MCP server at %s does not accept your sign-in: %s. If you signed in with the wrong account or the server's settings have changed, run: mcpctl login %s", s.url, reason, s.url)
-}
+// tokenSource words failures to get a token for the server at url.
+type tokenSource struct{ url string }
 
 // hint adds the command that helps where a person has to sign in, unless the
 // error names it already.
 func (s tokenSource) hint(err error) error {
-	needed := errors.Is(err, entra.ErrSignInRequired) || errors.Is(err, tokencache.ErrUnreadable)
-	if needed && !strings.Contains(err.Error(), "mcpctl login") {
+	person := errors.Is(err, entra.ErrSignInRequired) || errors.Is(err, tokencache.ErrUnreadable)
+	if person && !strings.Contains(err.Error(), "mcpctl login") {
 		return fmt.Errorf("%w. Run: mcpctl login %s", err, s.url)
 	}
 	return err
