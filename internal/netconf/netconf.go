@@ -24,21 +24,22 @@ const (
 )
 
 // Settings are what a person can say about the network. They hold paths and
-// addresses, never a secret once [Settings.Storable] has let them pass.
+// addresses, never a secret once [Settings.Storable] has let them pass. A
+// profile stores them as its Network, field by field.
 type Settings struct {
 	// Proxy is a proxy's address, ProxyAuto or ProxyNone; "" is ProxyAuto.
-	Proxy string `json:"proxy,omitempty"`
+	Proxy string
 	// NoProxy lists the hosts that Proxy is not for, as NO_PROXY does; "" leaves
 	// it to NO_PROXY.
-	NoProxy string `json:"no_proxy,omitempty"`
+	NoProxy string
 	// CAFiles are certificates to trust besides the operating system's.
-	CAFiles []string `json:"ca_files,omitempty"`
+	CAFiles []string
 	// ClientCert is shown to servers that ask for a certificate: a PEM file with
 	// its key in ClientKey or beside it, or a PKCS#12 file.
-	ClientCert string `json:"client_cert,omitempty"`
-	ClientKey  string `json:"client_key,omitempty"`
+	ClientCert string
+	ClientKey  string
 	// ClientPassword is a file that holds the password of a PKCS#12 file.
-	ClientPassword string `json:"client_cert_password_file,omitempty"`
+	ClientPassword string
 }
 
 // Over returns s, completed by what is said in below and not in s. What belongs

@@ -38,6 +38,7 @@ type Profile struct {
 	TokenStore string    `json:"token_store,omitempty"` // where the tokens' key is kept
 	Transport  string    `json:"transport,omitempty"`   // auto, http or sse
 	DevCA      string    `json:"dev_ca,omitempty"`      // path of a development authority's CA
+	Network    Network   `json:"network,omitzero"`      // what is said about reaching the server
 	Created    time.Time `json:"created"`
 	Updated    time.Time `json:"updated"`
 }
@@ -46,6 +47,18 @@ type Profile struct {
 type Account struct {
 	HomeAccountID string `json:"home_account_id,omitempty"` // the key of its tokens
 	Username      string `json:"username,omitempty"`        // for people
+}
+
+// A Network is how to reach a server and its authority, for bridges that are
+// started with little environment. Paths are absolute. The fields are those of
+// netconf.Settings, to which it can be converted.
+type Network struct {
+	Proxy          string   `json:"proxy,omitempty"` // an address without password, auto or none
+	NoProxy        string   `json:"no_proxy,omitempty"`
+	CAFiles        []string `json:"ca_files,omitempty"`
+	ClientCert     string   `json:"client_cert,omitempty"`
+	ClientKey      string   `json:"client_key,omitempty"`
+	ClientPassword string   `json:"client_cert_password_file,omitempty"`
 }
 
 // Canonical returns the form of an MCP server's address by which profiles are
@@ -142,7 +155,14 @@ func (p Profile) check() error {
 	if origin, err := Origin(p.URL); err != nil || origin != p.Origin {
 		return fmt.Errorf("origin %q is not that of %s", clip(p.Origin), p.URL)
 	}
-	for _, s := range append([]string{p.TenantID, p.Authority, p.ClientID, p.Account.HomeAccountID, p.Account.Username, p.TokenStore, p.Transport, p.DevCA}, p.Scopes...) {
+	if strings.Contains(p.Network.Proxy, "@") {
+		return errors.New("the proxy's address holds a user name or password, and profiles hold no secret")
+	}
+	n := p.Network
+	for _, s := range slices.Concat(p.Scopes, n.CAFiles, []string{
+		p.TenantID, p.Authority, p.ClientID, p.Account.HomeAccountID, p.Account.Username, p.TokenStore, p.Transport, p.DevCA,
+		n.Proxy, n.NoProxy, n.ClientCert, n.ClientKey, n.ClientPassword,
+	}) {
 		if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return errors.New("a field holds control characters")
 		}

@@ -65,11 +65,42 @@ func (s *Store) Path(url string) (string, error) {
 	return s.path(canonical), nil
 }
 
+// LogPath returns the file that bridges to url keep their log in, below dir,
+// mcpctl's own directory as [Dir] gives it. Its name begins with the server's,
+// for people who look into the folder.
+func LogPath(dir, url string) (string, error) {
+	canonical, err := Canonical(url)
+	if err != nil {
+		return "", err
+	}
+	host := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
+			return r
+		}
+		return '_'
+	}, hostOf(canonical))
+	return filepath.Join(LogDir(dir), host[:min(len(host), 60)]+"-"+fingerprint(canonical)+".log"), nil
+}
+
+// LogDir returns the folder of the logs below dir.
+func LogDir(dir string) string { return filepath.Join(dir, "logs") }
+
+func hostOf(canonical string) string {
+	_, rest, _ := strings.Cut(canonical, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	host, _, _ = strings.Cut(host, "?")
+	return host
+}
+
 // path derives a name that every file system accepts and that two addresses
 // share on none, not even where case does not count.
 func (s *Store) path(canonical string) string {
+	return filepath.Join(s.dir, fingerprint(canonical)+".json")
+}
+
+func fingerprint(canonical string) string {
 	sum := sha256.Sum256([]byte(canonical))
-	return filepath.Join(s.dir, hex.EncodeToString(sum[:16])+".json")
+	return hex.EncodeToString(sum[:16])
 }
 
 // Load returns the profile for url. The error is a [*NotFoundError], a
