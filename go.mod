@@ -5,6 +5,7 @@ go 1.26.0
 require github.com/goccy/go-yaml v1.19.2
 
 require (
+	cel.dev/cel-go v0.33.2 // indirect
 	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1 // indirect
 	github.com/atotto/clipboard v0.1.4 // indirect
 	github.com/cli/browser v1.3.0 // indirect
