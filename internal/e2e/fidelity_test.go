@@ -21,6 +21,7 @@ var odd = []string{
 // TestBytesArriveAsSent compares what comes through bridge and server with what
 // comes from the same server directly, byte for byte.
 func TestBytesArriveAsSent(t *testing.T) {
+	t.Parallel()
 	eachTransport(t, func(t *testing.T, _ *stack, d desk, url string) {
 		through, _ := d.bridge(t, url)
 		compare(t, through, newPeer(start(t, os.Environ(), scripted(t)...)), odd)

@@ -27,6 +27,7 @@ func TestSessionOfAnotherPerson(t *testing.T) {
 	const list = `{"jsonrpc":"2.0","id":2,"method":"tools/list"}`
 
 	t.Run("http", func(t *testing.T) {
+		t.Parallel()
 		hello := send(ctx, t, http.MethodPost, s.url, tokens[ada], "", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":`+initialize+`}`)
 		_ = hello.Body.Close()
 		session := hello.Header.Get("Mcp-Session-Id")
@@ -40,6 +41,7 @@ func TestSessionOfAnotherPerson(t *testing.T) {
 		wantStatus(t, send(ctx, t, http.MethodPost, s.url, "", session, list), http.StatusUnauthorized)
 	})
 	t.Run("sse", func(t *testing.T) {
+		t.Parallel()
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream := send(ctx, t, http.MethodGet, s.sse, tokens[ada], "", "")

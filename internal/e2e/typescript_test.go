@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/mcpctl/mcpctl/internal/profile"
 )
 
 // clients are the official TypeScript clients: @modelcontextprotocol/sdk 1.x
@@ -41,7 +39,7 @@ var relayChecks = []string{
 	"1,000 notifications outside of calls arrive in order",
 	"1,000 steps of progress arrive in order",
 	"the server sees a cancellation and later calls work",
-	"a server that dies is answered for and the next call works",
+	"a server that dies is answered for and calls work again",
 	"nothing but JSON-RPC came",
 }
 
@@ -55,39 +53,36 @@ func TestTypeScriptClients(t *testing.T) {
 		script  string
 		checks  []string
 	}{
-		{"server-everything", everything(t), "everything.mjs", everythingChecks},
-		{"scripted server", scripted(t), "relay.mjs", relayChecks},
+		{"everything", everything(t), "everything.mjs", everythingChecks},
+		{"scripted", scripted(t), "relay.mjs", relayChecks},
 	} {
-		t.Run(server.name, func(t *testing.T) {
-			t.Parallel()
-			s, d := serveDev(t, server.command...), newDesk(t)
-			for _, transport := range transports {
-				url := transport.address(s.MCPURL, s.SSEURL)
-				d.login(t, url, s.CAFile, ada)
-				for _, client := range clients {
-					t.Run(transport.flag+"/"+client, func(t *testing.T) {
-						t.Parallel()
-						runChecks(t, server.script, client, server.checks, input{
-							Bridge: []string{mcpctl, "bridge", url, "--transport", transport.flag, "--log-level", "debug"},
-							Direct: server.command,
-							Env:    map[string]string{profile.DirVariable: d.dir},
-						})
+		for _, transport := range transports {
+			for _, client := range clients {
+				t.Run(server.name+"/"+transport.flag+"/"+client, func(t *testing.T) {
+					t.Parallel()
+					s, d := serveDev(t, server.command...), newDesk(t)
+					url := transport.address(s.MCPURL, s.SSEURL)
+					d.login(t, url, s.CAFile, ada)
+					runChecks(t, server.script, client, server.checks, input{
+						Bridge: []string{mcpctl, "bridge", url, "--transport", transport.flag, "--log-level", "debug"},
+						Direct: server.command,
+						Env:    d.variables(),
 					})
-				}
+				})
 			}
-		})
+		}
 	}
 }
 
 // TestProbingClient lets the 2.x client look for the newest protocol era, which
 // server-everything does not speak.
-func TestProbingClient(t *testing.T) {
+func TestProbingClient(t *testing.T) { //nolint:tparallel // the subtests are reports of what has happened
 	t.Parallel()
 	s := newStack(t, everything(t))
 	d := newDesk(t)
 	d.login(t, s.url, s.caFile, ada)
 	runChecks(t, "negotiate.mjs", "client", []string{"a client that probes for 2026-07-28 falls back and works"}, input{
-		Bridge: []string{mcpctl, "bridge", s.url}, Env: map[string]string{profile.DirVariable: d.dir},
+		Bridge: []string{mcpctl, "bridge", s.url}, Env: d.variables(),
 	})
 }
 
