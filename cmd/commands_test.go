@@ -23,6 +23,25 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	err := ts.Exec(args[1], args[2:]...)
 	wantExit(ts, args[0], exitCode(ts, err))
+	if args[1] == "mcpctl" && err != nil {
+		wantParagraph(ts, ts.ReadFile("stderr"))
+	}
+}
+
+// wantParagraph wants a failure to be told in one paragraph that begins with
+// the program's name, and that is made for people.
+func wantParagraph(ts *testscript.TestScript, stderr string) {
+	_, fault, ok := strings.Cut("\n"+stderr, "\nmcpctl: ")
+	switch fault = strings.TrimSuffix(fault, "\n"); {
+	case !ok || fault == "":
+		ts.Fatalf("the failure is not explained: %q", stderr)
+	case strings.Contains(fault, "\n\n") || strings.Contains(fault, "\nmcpctl: "):
+		ts.Fatalf("the explanation has more than one paragraph: %q", stderr)
+	case strings.Contains(fault, "%!") || strings.Contains(fault, "<nil>") || strings.Contains(fault, "goroutine "):
+		ts.Fatalf("the explanation is not made for people: %q", stderr)
+	case jwt.MatchString(stderr):
+		ts.Fatalf("the explanation holds a token")
+	}
 }
 
 func wantExit(ts *testscript.TestScript, want string, got int) {

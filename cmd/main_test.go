@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 // mainProgram is cmd/mcpctl's main.
 func mainProgram() {
 	ctx, stop := signal.NotifyContext(context.Background(), StopSignals()...)
+	context.AfterFunc(ctx, stop)
 	code := Main(ctx, os.Args[1:], SystemDeps())
 	stop()
 	os.Exit(code)

@@ -36,6 +36,9 @@ func cmdSignIn(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	wantExit(ts, args[0], p.finish(ts))
+	if args[0] != "0" {
+		wantParagraph(ts, p.stderr.String())
+	}
 }
 
 // enterCode is the person on the authority's device page.
