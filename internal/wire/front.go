@@ -26,6 +26,19 @@ type FrontOptions struct {
 	// the values of the request that opened the session and ends with the
 	// session; the session is over when Serve returns.
 	Serve func(ctx context.Context, s *Session)
+	// Stateless works on one message of MCP 2026-07-28, in a goroutine of its
+	// own; nil: such messages are refused, and clients that also speak an older
+	// revision are told to. ctx carries the values of the HTTP request. It ends,
+	// with ErrDisconnected as its cause, when the client goes away: that cancels
+	// the request. It ends too when the answer was sent, and when the front or
+	// the owner's access ends. A request that Stateless returns without having
+	// answered is answered with an error.
+	Stateless func(ctx context.Context, c *Call)
+	// CheckParams compares the Mcp-Param-* fields of a request for Stateless with
+	// its arguments, for which it has to know the tool's schema (MCP 2026-07-28,
+	// basic/transports/streamable-http, Custom Headers from Tool Parameters). Its
+	// error is the text of a -32020, or a *Refusal. nil: they are not looked at.
+	CheckParams func(ctx context.Context, f Frame, h http.Header) error
 
 	// MaxMessage is the size cap of one message, in bytes. DefaultMaxMessage.
 	MaxMessage int
@@ -36,6 +49,11 @@ type FrontOptions struct {
 	// MaxPending bounds the unanswered requests of one session (8,192); above
 	// it requests are refused with 429.
 	MaxPending int
+	// MaxCalls bounds the messages without a session that are worked on, those of
+	// subscriptions/listen included (20,000); MaxCallsPerOwner those of one owner
+	// without (1,000), MaxListensPerOwner its subscriptions (100). Where Owner is
+	// nil only MaxCalls counts. Above a bound a message is refused with 429.
+	MaxCalls, MaxCallsPerOwner, MaxListensPerOwner int
 	// IdleTTL ends a session that no client was connected to for so long (30 min).
 	IdleTTL time.Duration
 	// KeepAlive is the pause after which a comment is sent on a silent event
@@ -83,11 +101,16 @@ func (o FrontOptions) withDefaults() FrontOptions {
 	if o.Owner == nil {
 		o.Owner = func(*http.Request) string { return "" }
 		o.MaxSessionsPerOwner = orDefault(o.MaxSessions, 10_000)
+		o.MaxCallsPerOwner = orDefault(o.MaxCalls, 20_000)
+		o.MaxListensPerOwner = o.MaxCallsPerOwner
 	}
 	o.MaxMessage = orDefault(o.MaxMessage, DefaultMaxMessage)
 	o.MaxSessions = orDefault(o.MaxSessions, 10_000)
 	o.MaxSessionsPerOwner = orDefault(o.MaxSessionsPerOwner, 100)
 	o.MaxPending = orDefault(o.MaxPending, 8192)
+	o.MaxCalls = orDefault(o.MaxCalls, 20_000)
+	o.MaxCallsPerOwner = orDefault(o.MaxCallsPerOwner, 1000)
+	o.MaxListensPerOwner = orDefault(o.MaxListensPerOwner, 100)
 	o.IdleTTL = orDefault(o.IdleTTL, 30*time.Minute)
 	o.KeepAlive = orDefault(o.KeepAlive, 15*time.Second)
 	o.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
@@ -117,9 +140,12 @@ type front struct {
 	mu       sync.Mutex
 	sessions map[string]*Session
 	owners   map[string]map[*Session]struct{}
+	calls    openCalls
+	opened   uint64      // sessions
+	refused  uint64      // sessions and calls, at a bound
 	draining atomic.Bool // set under mu
 
-	running sync.WaitGroup // Serve calls and the sweeper
+	running sync.WaitGroup // Serve calls, calls without a session, the sweeper
 	stop    chan struct{}  // ends the sweeper
 	closing sync.Once
 	pending atomic.Int64  // requests without an answer, of all sessions
@@ -132,6 +158,7 @@ func newFront(o FrontOptions, single bool) *front {
 		single:   single,
 		sessions: map[string]*Session{},
 		owners:   map[string]map[*Session]struct{}{},
+		calls:    openCalls{map[*Call]struct{}{}, map[string]*ownerCalls{}},
 		stop:     make(chan struct{}),
 		drained:  make(chan struct{}, 1),
 	}
@@ -156,12 +183,14 @@ func (f *front) open(r *http.Request) (*Session, error) {
 	if mine := f.owners[owner]; len(mine) >= f.opts.MaxSessionsPerOwner || len(f.sessions) >= f.opts.MaxSessions {
 		// One owner's flood must not cost another owner's session.
 		if evicted = longestIdle(mine); evicted == nil {
+			f.refused++
 			f.mu.Unlock()
 			return nil, errTooManySessions
 		}
 		f.forgetLocked(evicted)
 	}
 	s := newSession(f, r, rand.Text(), owner)
+	f.opened++
 	f.sessions[s.id] = s
 	if f.owners[owner] == nil {
 		f.owners[owner] = map[*Session]struct{}{}
@@ -271,6 +300,7 @@ func (f *front) close(ctx context.Context) error {
 	f.mu.Lock()
 	f.draining.Store(true)
 	f.mu.Unlock()
+	f.endListens()
 	for f.pending.Load() > 0 && ctx.Err() == nil {
 		select {
 		case <-f.drained:
@@ -280,6 +310,9 @@ func (f *front) close(ctx context.Context) error {
 	sessions := f.all()
 	for _, s := range sessions {
 		s.end(errShuttingDown, "the server is shutting down; the request was not finished")
+	}
+	for _, c := range f.callsOf(func(*Call) bool { return true }) {
+		c.end(errShuttingDown, "the server is shutting down; the request was not finished")
 	}
 	f.closing.Do(func() { close(f.stop) })
 

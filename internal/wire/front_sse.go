@@ -137,9 +137,9 @@ func (sf *SSEFront) request(w http.ResponseWriter, r *http.Request, s *Session, 
 		return
 	}
 	var err error
-	if v := modernVersion(f); v != "" {
+	if v := modernVersion(f); v != "" && f.Method != "initialize" {
 		// Clients of this transport look for answers on the stream only.
-		err = s.Write(r.Context(), versionError(f.ID, v))
+		err = s.Write(r.Context(), versionError(f.ID, v, sf.front.revisions()))
 	} else {
 		err = s.accept(r, []Frame{f.Retain()})
 	}

@@ -9,7 +9,9 @@ import (
 )
 
 // StreamableFront is the server end of Streamable HTTP (MCP 2025-03-26 to
-// 2025-11-25, basic/transports): one endpoint for POST, GET and DELETE.
+// 2025-11-25, basic/transports): one endpoint for POST, GET and DELETE. Where
+// FrontOptions.Stateless is set it takes requests of MCP 2026-07-28 too, which
+// come without a session, at the same endpoint and time.
 //
 // A request is answered with plain JSON if its response is the first message
 // that belongs to it, and with an event stream otherwise, or when nothing came
@@ -65,10 +67,14 @@ func (sf *StreamableFront) session(w http.ResponseWriter, r *http.Request) *Sess
 // version checks the header of GET and DELETE, which carry no message.
 func (sf *StreamableFront) version(w http.ResponseWriter, r *http.Request) bool {
 	v := r.Header.Get(HeaderProtocol)
-	if v == "" || slices.Contains(sessionRevisions, v) {
+	switch {
+	case v == "" || slices.Contains(sessionRevisions, v):
 		return true
+	case sf.front.opts.Stateless != nil && slices.Contains(modernRevisions, v):
+		refuseMethod(w, "POST") // this revision has nothing else
+	default:
+		sf.front.refuseVersion(w, nil, v)
 	}
-	refuseVersion(w, nil, v)
 	return false
 }
 
@@ -133,11 +139,15 @@ func (sf *StreamableFront) post(w http.ResponseWriter, r *http.Request) {
 		refuseErr(w, nil, err)
 		return
 	}
-	if own := modernVersion(f); !known || own != "" {
+	if own := modernVersion(f); sf.isStateless(f, version, own) {
+		if sf.front.opts.Stateless != nil {
+			sf.stateless(w, r, f, version)
+			return
+		}
 		if own != "" {
 			version = own
 		}
-		refuseVersion(w, f.ID, version)
+		sf.front.refuseVersion(w, f.ID, version)
 		f.Release()
 		return
 	}
@@ -154,6 +164,17 @@ func (sf *StreamableFront) post(w http.ResponseWriter, r *http.Request) {
 	default:
 		sf.accept(w, r, s, []Frame{f})
 	}
+}
+
+// isStateless reports whether a message is of a revision without sessions, going
+// by its header field and what it says itself, "" for neither. An initialize
+// opens a session unless both say otherwise (MCP 2026-07-28, basic/versioning).
+func (sf *StreamableFront) isStateless(f Frame, version, own string) bool {
+	known := version == "" || slices.Contains(sessionRevisions, version)
+	if f.Kind == Request && f.Method == "initialize" && own != version {
+		return !known && (sf.front.opts.Stateless == nil || own != "" || !slices.Contains(modernRevisions, version))
+	}
+	return !known || own != ""
 }
 
 func (sf *StreamableFront) initialize(w http.ResponseWriter, r *http.Request, s *Session, f Frame) {

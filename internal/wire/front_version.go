@@ -6,14 +6,18 @@ import (
 	"slices"
 )
 
-// MCP revisions with sessions, which the fronts of this package carry. Which of
-// them a session speaks is negotiated by whoever answers initialize.
+// MCP revisions with sessions. Which of them a session speaks is negotiated by whoever answers initialize.
 const (
 	revision20241105 = "2024-11-05"
 	revision20250326 = "2025-03-26"
 	revision20250618 = "2025-06-18"
 	revision20251125 = "2025-11-25"
 )
+
+// revision20260728 has no sessions: each request stands for itself.
+const revision20260728 = "2026-07-28"
+
+var modernRevisions = []string{revision20260728}
 
 var sessionRevisions = []string{revision20251125, revision20250618, revision20250326, revision20241105}
 
@@ -23,25 +27,33 @@ var versionMember = []byte("protocolVersion")
 // or later carries in itself, "" for a message of an older revision.
 func modernVersion(f Frame) string {
 	// Nearly all messages are spared the search below.
-	if f.Kind != Request || f.Method == "initialize" || !bytes.Contains(f.Raw, versionMember) {
+	if f.Kind != Request || !bytes.Contains(f.Raw, versionMember) {
 		return ""
 	}
-	version := LookupString(f.Raw, "params", "_meta", "io.modelcontextprotocol/protocolVersion")
+	version := LookupString(f.Raw, "params", "_meta", MetaProtocol)
 	if slices.Contains(sessionRevisions, version) {
 		return ""
 	}
 	return version
 }
 
-// refuseVersion answers a message of a revision that has no sessions. Clients
-// that speak older ones too find them in the list and go on with initialize.
-func refuseVersion(w http.ResponseWriter, id ID, requested string) {
-	refuse(w, http.StatusBadRequest, versionError(id, requested))
+// revisions are those that a client of the front can speak, the newest first.
+func (f *front) revisions() []string {
+	if f.single || f.opts.Stateless == nil {
+		return sessionRevisions
+	}
+	return append(slices.Clone(modernRevisions), sessionRevisions...)
 }
 
-func versionError(id ID, requested string) Frame {
+// refuseVersion answers a message of a revision that is not spoken here.
+// Clients that speak another one too find it in the list.
+func (f *front) refuseVersion(w http.ResponseWriter, id ID, requested string) {
+	refuse(w, http.StatusBadRequest, versionError(id, requested, f.revisions()))
+}
+
+func versionError(id ID, requested string, supported []string) Frame {
 	return NewError(id, codeVersion, "Unsupported protocol version", struct {
 		Supported []string `json:"supported"`
 		Requested string   `json:"requested"`
-	}{sessionRevisions, requested})
+	}{supported, requested})
 }

@@ -37,6 +37,9 @@ func (r *Refusal) Error() string {
 
 // answer is the JSON-RPC error for the request with the id.
 func (r *Refusal) answer(id ID) Frame {
+	if id == nil {
+		id = ID("null")
+	}
 	if r.Answer.Kind != Response || !r.Answer.Failed {
 		text := http.StatusText(r.Status)
 		if text == "" {

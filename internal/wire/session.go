@@ -51,6 +51,7 @@ type Session struct {
 	log       eventLog
 	connected int // HTTP answers that carry a stream now
 	used      time.Time
+	opened    time.Time // never changes
 }
 
 // maxInward bounds the messages that wait for Receive. Whoever POSTs more waits
@@ -105,6 +106,7 @@ func newSession(f *front, r *http.Request, id, owner string) *Session {
 		general: newOutStream(0),
 		log:     eventLog{maxEvents: f.opts.LogEvents, maxBytes: f.opts.LogBytes},
 		used:    f.opts.Now(),
+		opened:  f.opts.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(r.Context()))
 	s.streams[0] = s.general
