@@ -4,6 +4,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/mcpctl/mcpctl/internal/netconf"
 )
 
 // Deps is what commands use of the outside world. Tests bring their own.
@@ -18,6 +20,9 @@ type Deps struct {
 	Executable func() (string, error)
 	// Now is the clock.
 	Now func() time.Time
+	// Network is what flags say about reaching servers; it goes before what
+	// profiles say.
+	Network netconf.Settings
 }
 
 // SystemDeps are the streams, environment and clock of the process.

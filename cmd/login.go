@@ -12,7 +12,9 @@ import (
 
 	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/entra"
+	"github.com/mcpctl/mcpctl/internal/netconf"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/tokencache"
 )
 
@@ -28,6 +30,7 @@ type loginOptions struct {
 	store      string
 	devCA      string
 	transport  string
+	network    networkFlags
 	out        outputFlag
 }
 
@@ -44,11 +47,16 @@ a profile that "mcpctl bridge URL" uses from then on. Flags replace what the
 server says. Tokens are kept in a sealed file; its key is in the keyring of the
 operating system.
 
+How to reach the server (--proxy, --ca-file, --client-cert) is kept in the profile
+as well, because MCP clients start bridges without the variables of a terminal.
+Without --proxy it is the proxy variables, else the settings of Windows or macOS.
+
 With a browser on this machine the sign-in opens there. Without one, or with
 --device-code, it shows a code to enter on any device.`,
 		Example: `  mcpctl login https://mcp.contoso.com/mcp
   mcpctl login https://mcp.contoso.com/mcp --device-code
-  mcpctl login https://mcp.contoso.com/mcp --tenant contoso.com --client-id 11111111-2222-3333-4444-555555555555`,
+  mcpctl login https://mcp.contoso.com/mcp --tenant contoso.com --client-id 11111111-2222-3333-4444-555555555555
+  mcpctl login https://mcp.contoso.com/mcp --proxy http://proxy.contoso.com:8080 --ca-file contoso-root.pem`,
 		Args: oneURL,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.url = args[0]
@@ -67,6 +75,7 @@ With a browser on this machine the sign-in opens there. Without one, or with
 	f.StringVar(&o.store, "token-store", "auto", "`store` for the key of the token file: auto, keyring or file")
 	f.StringVar(&o.devCA, "dev-ca", "", "CA `file` of a development authority on this machine")
 	f.StringVar(&o.transport, "transport", bridge.TransportAuto, "`transport` of bridges to this server: auto, http or sse")
+	o.network.add(c)
 	o.out.add(c)
 	completeValues(c, "token-store", string(tokencache.ModeAuto), string(tokencache.ModeKeyring), string(tokencache.ModeFile))
 	completeValues(c, "transport", transports...)
@@ -89,20 +98,23 @@ func runLogin(ctx context.Context, o loginOptions) error {
 			return err
 		}
 	}
-	p, err := pinFor(ctx, o)
-	if err != nil {
+	if o.deps.Network, err = o.network.settings(); err != nil {
 		return err
 	}
 	profiles, err := openProfiles(o.deps)
 	if err != nil {
 		return err
 	}
+	old, oldErr := profiles.Load(o.url)
+	log := slog.New(redact.NewHandler(slog.NewTextHandler(o.deps.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	p, err := pinFor(ctx, o, old.Network, log)
+	if err != nil {
+		return err
+	}
 	ui := newLoginUI(o)
-	if old, err := profiles.Load(o.url); err == nil {
+	if oldErr == nil {
 		ui.changes(profile.Diff(old, profile.Pin{TenantID: p.TenantID, Authority: p.Authority, ClientID: p.ClientID, Scopes: p.Scopes}))
 	}
-
-	log := slog.New(slog.NewTextHandler(o.deps.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	storeAt, err := storeOptions(p.DevCA != "", log)
 	if err != nil {
 		return err
@@ -121,6 +133,11 @@ func runLogin(ctx context.Context, o loginOptions) error {
 	p.Account = profile.Account{HomeAccountID: signIn.Account.HomeAccountID, Username: signIn.Account.Username}
 	p.TokenStore = string(store.Backend())
 	p.Transport = o.transport
+	settings, dropped := o.deps.Network.Over(netconf.Settings(p.Network)).Storable()
+	p.Network = profile.Network(settings)
+	if dropped {
+		ui.say("The proxy's password is not kept. Set HTTPS_PROXY in the environment of each MCP client that starts a bridge.")
+	}
 	if p, err = profiles.Save(p); err != nil {
 		return err
 	}
@@ -129,9 +146,10 @@ func runLogin(ctx context.Context, o loginOptions) error {
 
 // pinFor decides what the sign-in is for: what the server says, replaced by
 // flags where there are any.
-func pinFor(ctx context.Context, o loginOptions) (profile.Profile, error) {
-	p := profile.Profile{URL: o.url, ClientID: o.clientID, Scopes: o.scopes, DevCA: o.devCA}
-	discovered, err := discover(ctx, o)
+// network is what an earlier sign-in says about reaching the server.
+func pinFor(ctx context.Context, o loginOptions, network profile.Network, log *slog.Logger) (profile.Profile, error) {
+	p := profile.Profile{URL: o.url, ClientID: o.clientID, Scopes: o.scopes, DevCA: o.devCA, Network: network}
+	discovered, err := discover(ctx, o, p, log)
 	if err != nil {
 		return p, err
 	}
@@ -165,8 +183,8 @@ func pinFor(ctx context.Context, o loginOptions) (profile.Profile, error) {
 	return p, nil
 }
 
-func discover(ctx context.Context, o loginOptions) (entra.Discovery, error) {
-	client, err := entra.NewResourceClient(o.url, o.devCA)
+func discover(ctx context.Context, o loginOptions, p profile.Profile, log *slog.Logger) (entra.Discovery, error) {
+	client, err := resourceClient(o.deps, p, log)
 	if err != nil {
 		return entra.Discovery{}, err
 	}
@@ -190,7 +208,7 @@ func discover(ctx context.Context, o loginOptions) (entra.Discovery, error) {
 // there is one, and the browser too where policy forbids device codes.
 func signInWith(ctx context.Context, o loginOptions, ui *loginUI, p profile.Profile, store *tokencache.Login, log *slog.Logger) (entra.SignIn, error) {
 	p.Account = profile.Account{} // whoever signs in now
-	client, err := signInClient(p, store, log)
+	client, err := signInClient(o.deps, p, store, log)
 	if err != nil {
 		return entra.SignIn{}, err
 	}

@@ -108,7 +108,7 @@ func logoutOne(ctx context.Context, deps Deps, url string) error {
 		err = eraseStore(ctx, p.DevCA != "")
 		text += " Tokens and their key are erased."
 	case sameAccount == 0:
-		err = signOut(ctx, p)
+		err = signOut(ctx, deps, p)
 		text += " Its tokens are erased."
 	default:
 		text += " The same account is still signed in to other servers, so its tokens stay."
@@ -120,8 +120,8 @@ func logoutOne(ctx context.Context, deps Deps, url string) error {
 	return err
 }
 
-func signOut(ctx context.Context, p profile.Profile) error {
-	client, err := openSignIn(p, slog.New(slog.DiscardHandler))
+func signOut(ctx context.Context, deps Deps, p profile.Profile) error {
+	client, err := openSignIn(deps, p, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

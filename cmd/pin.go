@@ -120,7 +120,7 @@ func (s *profileSource) metadataChanges(p profile.Profile) []profile.Change {
 
 func (s *profileSource) discover(p profile.Profile) discovered {
 	found := discovered{at: time.Now()}
-	client, err := entra.NewResourceClient(s.url, p.DevCA)
+	client, err := resourceClient(s.deps, p, s.log)
 	if err != nil {
 		found.err = err
 		return found

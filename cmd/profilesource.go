@@ -73,7 +73,7 @@ func (s *profileSource) current() (*entra.Client, profile.Profile, error) {
 	}
 	s.stamp, s.client = stamp, nil
 	if s.profile, s.err = s.profiles.Load(s.url); s.err == nil {
-		s.client, s.err = openSignIn(s.profile, s.log)
+		s.client, s.err = openSignIn(s.deps, s.profile, s.log)
 	}
 	return s.client, s.profile, s.err
 }
@@ -226,7 +226,7 @@ func (s *profileSource) Elevate(ctx context.Context, used bridge.Token, challeng
 	}
 	wider := p
 	wider.Scopes = union
-	more, err := openSignIn(wider, s.log)
+	more, err := openSignIn(s.deps, wider, s.log)
 	if err != nil {
 		return "", time.Time{}, err
 	}

@@ -68,19 +68,19 @@ func openProfiles(deps Deps) (*profile.Store, error) {
 
 // signInClient opens the sign-in that a profile pins. It reads and sends
 // nothing yet.
-func signInClient(p profile.Profile, cache entra.TokenCache, log *slog.Logger) (*entra.Client, error) {
+func signInClient(deps Deps, p profile.Profile, cache entra.TokenCache, log *slog.Logger) (*entra.Client, error) {
 	authority, err := entra.ParseAuthority(p.Authority, p.DevCA)
 	if err != nil {
 		return nil, fmt.Errorf("reading the profile of %s: %w", p.URL, err)
 	}
 	return entra.New(entra.Options{
 		Authority: authority, ClientID: p.ClientID, Scopes: p.Scopes, Resource: p.URL,
-		Account: p.Account.HomeAccountID, Cache: cache, Logger: log,
+		Account: p.Account.HomeAccountID, Cache: cache, Transport: authorityTransport(deps, p, authority, log), Logger: log,
 	})
 }
 
 // openSignIn opens the existing sign-in for a profile.
-func openSignIn(p profile.Profile, log *slog.Logger) (*entra.Client, error) {
+func openSignIn(deps Deps, p profile.Profile, log *slog.Logger) (*entra.Client, error) {
 	store, err := storeOptions(p.DevCA != "", log)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func openSignIn(p profile.Profile, log *slog.Logger) (*entra.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return signInClient(p, cache, log)
+	return signInClient(deps, p, cache, log)
 }
 
 // tokenSource words failures to get a token for the server at url.

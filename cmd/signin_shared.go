@@ -82,7 +82,7 @@ func (s *profileSource) lead(ctx context.Context, p profile.Profile, claims stri
 	}
 	whoever := p
 	whoever.Account = profile.Account{}
-	client, err := signInClient(whoever, store, s.log)
+	client, err := signInClient(s.deps, whoever, store, s.log)
 	if err != nil {
 		return err
 	}

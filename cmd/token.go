@@ -40,7 +40,7 @@ func runToken(ctx context.Context, deps Deps, url string, out outputFlag) error 
 	if err != nil {
 		return signInNeeded(err)
 	}
-	client, err := openSignIn(p, slog.New(slog.NewTextHandler(deps.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	client, err := openSignIn(deps, p, slog.New(slog.NewTextHandler(deps.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func challenge(value string) http.HandlerFunc {
 
 func (s *protectedServer) discover(t *testing.T, path string) (Discovery, error) {
 	t.Helper()
-	client, err := NewResourceClient(s.URL+path, "")
+	client, err := NewResourceClient(s.URL+path, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,12 +318,12 @@ func TestDiscoveredAuthority(t *testing.T) {
 
 func TestResourceAddresses(t *testing.T) {
 	for _, good := range []string{"https://mcp.contoso.com/mcp", "http://127.0.0.1:8080/mcp", "http://localhost/mcp", "http://[::1]:1/"} {
-		if _, err := NewResourceClient(good, ""); err != nil {
+		if _, err := NewResourceClient(good, "", nil); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
 	for _, bad := range []string{"", "mcp", "http://mcp.contoso.com/mcp", "http://127.0.0.1.evil.example/", "ftp://x/", "https://u:p@x/", "https:///mcp", "https://:80/"} {
-		if _, err := NewResourceClient(bad, ""); err == nil {
+		if _, err := NewResourceClient(bad, "", nil); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
 		if _, err := Discover(context.Background(), http.DefaultClient, bad); err == nil {

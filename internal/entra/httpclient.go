@@ -187,11 +187,15 @@ func mediaType(h http.Header) string {
 // NewResourceClient returns the client with which [Discover] asks the MCP
 // server at resource: requests stay on its origin, and plain http is for
 // loopback only. devCA, the path of a PEM file, becomes the only trusted root
-// when resource is on loopback and devCA is not empty.
-func NewResourceClient(resource, devCA string) (*HTTPClient, error) {
+// when resource is on loopback and devCA is not empty. Otherwise transport
+// replaces the connection; nil means the normal one.
+func NewResourceClient(resource, devCA string, transport http.RoundTripper) (*HTTPClient, error) {
 	u, err := parseResource(resource)
 	if err != nil {
 		return nil, err
+	}
+	if transport != nil && (devCA == "" || !isLoopbackHost(u.Hostname())) {
+		return newResourceClient(u, transport), nil
 	}
 	t := newTransport()
 	if isLoopbackHost(u.Hostname()) {

@@ -1,0 +1,85 @@
+package cmd
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcpctl/mcpctl/internal/entra"
+	"github.com/mcpctl/mcpctl/internal/netconf"
+	"github.com/mcpctl/mcpctl/internal/profile"
+)
+
+// networkFlags are the flags that say how to reach a server.
+type networkFlags struct{ netconf.Settings }
+
+func (n *networkFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&n.Proxy, "proxy", "", "`proxy` to connect through: a URL (http, https or socks5), none, or auto (the proxy variables, else the system's settings)")
+	f.StringVar(&n.NoProxy, "no-proxy", "", "`hosts` to connect to without the proxy: names, .domains, addresses and blocks, separated by commas")
+	f.StringArrayVar(&n.CAFiles, "ca-file", nil, "trust the certificate authorities in this PEM `file` too (repeatable)")
+	f.StringVar(&n.ClientCert, "client-cert", "", "certificate `file`, PEM or PKCS#12, for servers that ask for one")
+	f.StringVar(&n.ClientKey, "client-key", "", "key `file` of the client certificate, where the certificate's file has none")
+	f.StringVar(&n.ClientPassword, "client-cert-password-file", "", "`file` with the password of a PKCS#12 client certificate")
+}
+
+// settings returns what the flags say, with absolute paths.
+func (n *networkFlags) settings() (netconf.Settings, error) {
+	s, err := n.Absolute()
+	if err != nil {
+		return s, &exitError{exitUsage, err}
+	}
+	return s, nil
+}
+
+// openNetwork opens the way to a server: what flags say, then what the profile
+// says, then the environment and the operating system.
+func openNetwork(deps Deps, stored profile.Network, log *slog.Logger) (*netconf.Network, error) {
+	return netconf.Open(netconf.Options{
+		Settings: deps.Network.Over(netconf.Settings(stored)), Getenv: deps.Getenv, Now: deps.Now, Logger: log,
+	})
+}
+
+// serverTransport connects to the MCP server of a profile, which may be empty.
+func serverTransport(deps Deps, stored profile.Network, log *slog.Logger) (http.RoundTripper, error) {
+	n, err := openNetwork(deps, stored, log)
+	if err != nil {
+		return nil, err
+	}
+	return n.RoundTripper(n.Transport()), nil
+}
+
+// authorityTransport connects to the authority of a profile; nil, which is the
+// authority's own way, for one in development. Settings that can't be used fail
+// each request, and not what needs none: a token that is still valid, a logout.
+func authorityTransport(deps Deps, p profile.Profile, authority entra.Authority, log *slog.Logger) http.RoundTripper {
+	if authority.IsDev() {
+		return nil
+	}
+	n, err := openNetwork(deps, p.Network, log)
+	if err != nil {
+		return unusable{err}
+	}
+	return n.RoundTripper(n.SignInTransport())
+}
+
+// unusable fails each request.
+type unusable struct{ err error }
+
+// RoundTrip implements http.RoundTripper.
+func (u unusable) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	return nil, u.err
+}
+
+// resourceClient asks the MCP server of a profile about signing in.
+func resourceClient(deps Deps, p profile.Profile, log *slog.Logger) (*entra.HTTPClient, error) {
+	transport, err := serverTransport(deps, p.Network, log)
+	if err != nil {
+		return nil, err
+	}
+	return entra.NewResourceClient(p.URL, p.DevCA, transport)
+}
