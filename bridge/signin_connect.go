@@ -74,8 +74,8 @@ func (s *signIn) connect() {
 		s.out(err)
 		return
 	}
+	s.announce(ctx, c.initialize != nil) // first, so that it is known before any answer
 	s.mu.Lock()
-	answered := s.client.initialize != nil
 	s.client.established = s.client.established || c.local
 	s.enter(phaseOpen, nil)
 	s.mu.Unlock()
@@ -83,7 +83,6 @@ func (s *signIn) connect() {
 	if fl := s.pending(); fl != nil {
 		fl.cancel(errElseway)
 	}
-	s.announce(ctx, answered)
 }
 
 // handshake does nothing for a client whose handshake the remote has seen, or

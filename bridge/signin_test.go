@@ -1,0 +1,719 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+)
+
+// signer is a SignIner whose person is the test.
+type signer struct {
+	mu     sync.Mutex
+	token  Token
+	err    error // of Token
+	slow   time.Duration
+	stamp  int
+	asked  int // calls of Token
+	starts int // calls of SignIn
+	unable error
+	act    func(ctx context.Context, consent <-chan struct{}, show func(Prompt)) error
+}
+
+func (s *signer) Token(ctx context.Context) (Token, time.Time, error) {
+	s.mu.Lock()
+	s.asked++
+	token, err, slow := s.token, s.err, s.slow
+	s.mu.Unlock()
+	select {
+	case <-time.After(slow):
+	case <-ctx.Done():
+		return "", time.Time{}, ctx.Err()
+	}
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	return token, time.Now().Add(time.Hour), nil
+}
+
+func (s *signer) Refresh(context.Context, Token, []string) (Token, time.Time, error) {
+	return "", time.Time{}, errNobody
+}
+func (s *signer) Refused(int, []string) error { return errors.New("refused") }
+func (s *signer) Unable() error               { return s.unable }
+
+func (s *signer) Stamp() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprint(s.stamp)
+}
+
+func (s *signer) SignIn(ctx context.Context, consent <-chan struct{}, show func(Prompt)) error {
+	s.mu.Lock()
+	s.starts++
+	s.mu.Unlock()
+	return s.act(ctx, consent, show)
+}
+
+// signedIn makes the next Token succeed.
+func (s *signer) signedIn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token, s.err, s.slow = "t", nil, 0
+	s.stamp++
+}
+
+func (s *signer) counts() (asked, starts int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked, s.starts
+}
+
+var errNobody = fmt.Errorf("nobody is signed in (%w). Run: mcpctl login https://x.example/mcp", ErrSignInNeeded)
+
+// farEnd is a remote that notes what it is sent.
+type farEnd struct {
+	deliver wire.Deliver
+	mu      sync.Mutex
+	got     []string // method, or "response"
+	ids     []string
+	fail    func(f wire.Frame) error
+	listens int
+}
+
+func (r *farEnd) Exchange(ctx context.Context, f wire.Frame) error {
+	r.mu.Lock()
+	name := f.Method
+	if f.Kind == wire.Response {
+		name = "response"
+	}
+	r.got, r.ids = append(r.got, name), append(r.ids, string(f.ID))
+	fail := r.fail
+	r.mu.Unlock()
+	if fail != nil {
+		if err := fail(f); err != nil {
+			return err
+		}
+	}
+	if f.Kind != wire.Request {
+		return nil
+	}
+	return r.deliver(ctx, wire.NewResult(f.ID, map[string]any{"from": "remote", "method": f.Method}))
+}
+
+func (r *farEnd) Listen(ctx context.Context) error {
+	r.mu.Lock()
+	r.listens++
+	r.mu.Unlock()
+	<-ctx.Done()
+	return ctx.Err()
+}
+func (r *farEnd) End(context.Context) error { return nil }
+
+func (r *farEnd) failBy(fail func(f wire.Frame) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail = fail
+}
+
+func (r *farEnd) seen() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.got, " ")
+}
+
+// desk is a client in front of signIn and a scripted remote.
+type desk struct {
+	t      *testing.T
+	conn   *wire.ClientConn
+	remote *farEnd
+	signer *signer
+}
+
+func newDesk(t *testing.T, s *signer) *desk {
+	t.Helper()
+	d := &desk{t: t, remote: &farEnd{}, signer: s}
+	opts, err := Options{Client: noClient{}, URL: "https://x.example/mcp", Tokens: s}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.conn, err = wire.NewClientConn(wire.ClientConnOptions{Explain: explainer{url: opts.URL, tokens: s}.answer}, func(deliver wire.Deliver) (wire.Remote, error) {
+		return newSignIn(opts, deliver, func(deliver wire.Deliver) (wire.Remote, error) {
+			d.remote.deliver = deliver
+			return d.remote, nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+type noClient struct{ wire.Conn }
+
+func (d *desk) send(raw string) {
+	d.t.Helper()
+	if err := d.conn.Write(d.t.Context(), wire.MustParse(raw)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// read returns the next message, "" if none comes within the time.
+func (d *desk) read(within time.Duration) string {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(d.t.Context(), within)
+	defer cancel()
+	f, err := d.conn.Read(ctx)
+	if err != nil {
+		return ""
+	}
+	return string(f.Raw)
+}
+
+// expect reads the next message, which must hold all of the texts.
+func (d *desk) expect(texts ...string) string {
+	d.t.Helper()
+	got := d.read(time.Hour)
+	for _, text := range texts {
+		if !strings.Contains(got, text) {
+			d.t.Fatalf("got  %s\nwant %q in it", got, text)
+		}
+	}
+	return got
+}
+
+func (d *desk) silent(within time.Duration) {
+	d.t.Helper()
+	if got := d.read(within); got != "" {
+		d.t.Fatalf("unexpected %s", got)
+	}
+}
+
+const (
+	initElicit = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{"form":{},"url":{}}},"clientInfo":{"name":"c","version":"1"}}}`
+	initPlain  = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}`
+	inited     = `{"jsonrpc":"2.0","method":"notifications/initialized"}`
+	callSignIn = `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"sign_in","_meta":{"progressToken":"p"}}}`
+	callEcho   = `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"echo","_meta":{"progressToken":"p"}}}`
+)
+
+// greet does the handshake of a client.
+func (d *desk) greet(initialize string) {
+	d.t.Helper()
+	d.send(initialize)
+	d.expect(`"id":0`, `"result"`)
+	d.send(inited)
+}
+
+// takes answers with a code and waits for the person.
+func takes(person <-chan error) func(context.Context, <-chan struct{}, func(Prompt)) error {
+	return func(ctx context.Context, _ <-chan struct{}, show func(Prompt)) error {
+		show(Prompt{URL: "https://login.example/device", Code: "ABC-123", ExpiresOn: time.Now().Add(15 * time.Minute)})
+		select {
+		case err := <-person:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (d *desk) expectLists() {
+	d.t.Helper()
+	for _, list := range lists {
+		d.expect("notifications/" + list + "/list_changed")
+	}
+}
+
+// Checklist 4 and the first login: with no credentials a client is answered at
+// once, is told what to do, and nothing is started by that.
+func TestRow04NoCredentialsIsAnsweredAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, &signer{err: errNobody})
+		began := time.Now()
+		d.send(initPlain)
+		d.expect(`"id":0`, `"protocolVersion":"2025-06-18"`, `"name":"mcpctl"`, `"listChanged":true`, "sign_in", "https://x.example/mcp")
+		d.send(inited)
+		for i, want := range map[string]string{
+			"tools/list": `"name":"sign_in"`, "resources/list": `"resources":[]`, "prompts/list": `"prompts":[]`,
+			"resources/templates/list": `"resourceTemplates":[]`, "ping": `"result":{}`, "logging/setLevel": `"result":{}`,
+			"completion/complete": `"values":[]`,
+		} {
+			d.send(`{"jsonrpc":"2.0","id":"` + i + `","method":"` + i + `","params":{"level":"info"}}`)
+			d.expect(`"id":"`+i+`"`, want)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it took %v", took)
+		}
+		d.send(fmt.Sprintf(callEcho, 2))
+		d.expect(`"code":-31001`, "sign_in", "mcpctl login https://x.example/mcp")
+		time.Sleep(time.Hour)
+		if asked, starts := d.signer.counts(); asked != 1 || starts != 0 || d.remote.seen() != "" {
+			t.Errorf("%d tokens asked for, %d sign-ins begun, the remote got %q", asked, starts, d.remote.seen())
+		}
+	})
+}
+
+// Checklist 2: a client of 2026-07-28 is answered too, and starts nothing.
+func TestRow02DiscoverWithoutToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, &signer{err: errNobody})
+		const meta = `"params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}`
+		d.send(`{"jsonrpc":"2.0","id":1,"method":"server/discover",` + meta + `}`)
+		d.expect(`"supportedVersions":["2026-07-28"]`, `"resultType":"complete"`, "sign_in")
+		d.send(`{"jsonrpc":"2.0","id":2,"method":"tools/list",` + meta + `}`)
+		d.expect(`"name":"sign_in"`, `"resultType":"complete"`, `"ttlMs":0`)
+		if _, starts := d.signer.counts(); starts != 0 || d.remote.seen() != "" {
+			t.Errorf("%d sign-ins, the remote got %q", starts, d.remote.seen())
+		}
+	})
+}
+
+// The tool: a code at once, then progress and the outcome; then the remote takes
+// over with the handshake that the client has had.
+func TestSignInTool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		person := make(chan error)
+		s := &signer{err: errNobody, act: takes(person)}
+		d := newDesk(t, s)
+		d.greet(initPlain)
+		d.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+		d.expect("sign_in")
+		d.send(`{"jsonrpc":"2.0","id":"l","method":"logging/setLevel","params":{"level":"debug"}}`)
+		d.expect(`"id":"l"`)
+		d.send(fmt.Sprintf(callSignIn, 2))
+		d.expect(`"id":2`, "https://login.example/device", "ABC-123", "15 more minutes", `"status":"pending"`, `"user_code":"ABC-123"`, `"expires_in_seconds":900`)
+		d.send(fmt.Sprintf(callEcho, 3))
+		d.expect(`"id":3`, `"code":-31001`, "ABC-123")
+
+		d.send(fmt.Sprintf(callSignIn, 4))
+		d.expect("notifications/progress", `"progressToken":"p"`)
+		s.signedIn()
+		person <- nil
+		d.expectLists()
+		d.expect(`"id":4`, `"status":"signed_in"`)
+		if got := d.remote.seen(); got != "initialize notifications/initialized logging/setLevel" {
+			t.Errorf("the remote got %q", got)
+		}
+		if d.remote.ids[0] == "0" {
+			t.Error("the replayed initialize has the client's id")
+		}
+		// A model that does as it was told is answered, and the rest passes.
+		d.send(fmt.Sprintf(callSignIn, 5))
+		d.expect(`"id":5`, `"status":"signed_in"`)
+		d.send(fmt.Sprintf(callEcho, 6))
+		d.expect(`"id":6`, `"from":"remote"`)
+		synctest.Wait()
+		if d.remote.listens != 1 {
+			t.Errorf("listened %d times", d.remote.listens)
+		}
+	})
+}
+
+// A call of the tool returns in time for clients that give up after a minute,
+// and a failure is told once before the next call begins anew.
+func TestSignInToolPendingAndFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		person := make(chan error)
+		s := &signer{err: errNobody, act: takes(person)}
+		d := newDesk(t, s)
+		d.greet(initPlain)
+		call := strings.Replace(callSignIn, `,"_meta":{"progressToken":"p"}`, "", 1)
+		d.send(fmt.Sprintf(call, 1))
+		d.expect(`"status":"pending"`)
+		began := time.Now()
+		d.send(fmt.Sprintf(call, 2))
+		d.expect(`"status":"pending"`, "has not finished yet")
+		if took := time.Since(began); took != toolWait {
+			t.Errorf("it took %v", took)
+		}
+		person <- errors.New("AADSTS53003: forbidden")
+		synctest.Wait()
+		d.send(fmt.Sprintf(call, 3))
+		d.expect(`"status":"failed"`, "AADSTS53003", `"isError":true`)
+		d.send(fmt.Sprintf(call, 4))
+		d.expect(`"status":"pending"`)
+		if _, starts := s.counts(); starts != 2 {
+			t.Errorf("%d sign-ins", starts)
+		}
+	})
+}
+
+// Sign-ins are braked: a model that calls the tool again and again can't make
+// more than a few.
+func TestSignInBrake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errNobody, act: func(context.Context, <-chan struct{}, func(Prompt)) error { return errors.New("no luck") }}
+		d := newDesk(t, s)
+		d.greet(initPlain)
+		for i := range 20 {
+			d.send(fmt.Sprintf(callSignIn, i+1))
+			d.expect(`"status":"failed"`)
+		}
+		if _, starts := s.counts(); starts != maxStarts {
+			t.Errorf("%d sign-ins", starts)
+		}
+		time.Sleep(startWindow)
+		d.send(fmt.Sprintf(callSignIn, 99))
+		d.expect("no luck")
+	})
+}
+
+// A keyring that hangs delays the handshake by a second, not more; when it does
+// answer, the remote takes over.
+func TestSlowTokenStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, &signer{token: "t", slow: 3 * time.Second})
+		began := time.Now()
+		d.greet(initPlain)
+		if took := time.Since(began); took != lookPatience {
+			t.Errorf("initialize took %v", took)
+		}
+		// What needs the remote waits for it.
+		d.send(fmt.Sprintf(callEcho, 1))
+		d.expectLists()
+		d.expect(`"id":1`, `"from":"remote"`)
+		if took := time.Since(began); took != 3*time.Second {
+			t.Errorf("all took %v", took)
+		}
+	})
+}
+
+// With a token nothing is added: the client's own messages reach the remote.
+func TestPassesWithToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, &signer{token: "t"})
+		d.greet(initElicit)
+		d.send(fmt.Sprintf(callEcho, 1))
+		d.expect(`"id":1`, `"from":"remote"`)
+		if got := d.remote.seen(); got != "initialize notifications/initialized tools/call" || d.remote.ids[0] != "0" {
+			t.Errorf("the remote got %q with ids %v", got, d.remote.ids)
+		}
+	})
+}
+
+// A client that opens pages is asked when a request needs the remote; the
+// request waits and is answered by the remote.
+func TestElicitation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		person := make(chan error)
+		s := &signer{err: errNobody, act: takes(person)}
+		d := newDesk(t, s)
+		d.greet(initElicit)
+		d.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+		d.expect("sign_in")
+		d.silent(time.Minute) // listing is no reason to ask anybody
+		d.send(fmt.Sprintf(callEcho, 2))
+		d.send(`{"jsonrpc":"2.0","id":3,"method":"resources/read","params":{"uri":"x:"}}`)
+		asked := wire.MustParse(d.expect(`"method":"elicitation/create"`, `"mode":"url"`, `"url":"https://login.example/device"`, "ABC-123", `"elicitationId"`))
+		d.send(`{"jsonrpc":"2.0","id":` + string(asked.ID) + `,"result":{"action":"accept"}}`)
+		d.expect("notifications/progress", "Waiting for the sign-in") // id 2 asked for it, and waits
+		s.signedIn()
+		person <- nil
+		d.expectLists()
+		rest := []string{d.read(time.Second), d.read(time.Second), d.read(time.Second)}
+		all := strings.Join(rest, "\n")
+		for _, want := range []string{`"id":2,"result":{"from":"remote"`, `"id":3,"result":{"from":"remote"`, "notifications/elicitation/complete"} {
+			if !strings.Contains(all, want) {
+				t.Errorf("%s is missing in\n%s", want, all)
+			}
+		}
+		if _, starts := s.counts(); starts != 1 {
+			t.Errorf("%d sign-ins", starts)
+		}
+		if strings.Contains(d.remote.seen(), "response") {
+			t.Error("the answer to our request reached the remote")
+		}
+	})
+}
+
+// Whoever declines is left in peace, and whoever calls the tool is asked anew.
+func TestElicitationDeclined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errNobody, act: takes(nil)}
+		d := newDesk(t, s)
+		d.greet(initElicit)
+		d.send(fmt.Sprintf(callEcho, 1))
+		asked := wire.MustParse(d.expect("elicitation/create"))
+		d.send(`{"jsonrpc":"2.0","id":` + string(asked.ID) + `,"result":{"action":"decline"}}`)
+		d.expect(`"id":1`, `"code":-31001`, "declined")
+		d.send(fmt.Sprintf(callEcho, 2))
+		d.expect(`"id":2`, "sign_in")
+		d.send(fmt.Sprintf(callSignIn, 3))
+		d.expect(`"id":3`, "ABC-123")
+		if d.remote.seen() != "" {
+			t.Errorf("the remote got %q", d.remote.seen())
+		}
+	})
+}
+
+// A client that can't open pages after all is told in words.
+func TestElicitationRefusedByClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errNobody, act: takes(nil)}
+		d := newDesk(t, s)
+		d.greet(initElicit)
+		d.send(strings.Replace(fmt.Sprintf(callEcho, 1), `,"_meta":{"progressToken":"p"}`, "", 1))
+		asked := wire.MustParse(d.expect("elicitation/create"))
+		d.send(`{"jsonrpc":"2.0","id":` + string(asked.ID) + `,"error":{"code":-32601,"message":"no"}}`)
+		d.expect(`"id":1`, `"code":-31001`, "ABC-123")
+	})
+}
+
+// A code that has been replaced is asked for anew.
+func TestElicitationFollowsTheCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		next := make(chan struct{})
+		s := &signer{err: errNobody, act: func(ctx context.Context, _ <-chan struct{}, show func(Prompt)) error {
+			show(Prompt{URL: "https://login.example/device", Code: "OLD", ExpiresOn: time.Now().Add(time.Minute)})
+			<-next
+			show(Prompt{URL: "https://login.example/device", Code: "NEW", ExpiresOn: time.Now().Add(time.Minute), Note: "The other program ended."})
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		d := newDesk(t, s)
+		d.greet(initElicit)
+		d.send(strings.Replace(fmt.Sprintf(callEcho, 1), `,"_meta":{"progressToken":"p"}`, "", 1))
+		old := wire.MustParse(d.expect("elicitation/create", "OLD"))
+		close(next)
+		d.expect("notifications/cancelled", `"requestId":`+string(old.ID))
+		d.expect("elicitation/create", "NEW", "The other program ended.")
+	})
+}
+
+// A request that the client cancels while it waits is not sent later.
+func TestParkedRequestIsCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		person := make(chan error)
+		s := &signer{err: errNobody, act: takes(person)}
+		d := newDesk(t, s)
+		d.greet(initElicit)
+		d.send(fmt.Sprintf(callEcho, 1))
+		d.expect("elicitation/create")
+		d.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
+		synctest.Wait()
+		s.signedIn()
+		person <- nil
+		time.Sleep(time.Minute)
+		if got := d.remote.seen(); strings.Contains(got, "tools/call") {
+			t.Errorf("the remote got %q", got)
+		}
+	})
+}
+
+// A login in a terminal is noticed, and until then the token store is left
+// alone.
+func TestLoginElsewhereIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errNobody, act: takes(nil)}
+		d := newDesk(t, s)
+		d.greet(initPlain)
+		time.Sleep(time.Hour)
+		if asked, _ := s.counts(); asked != 1 {
+			t.Errorf("asked %d times while nothing changed", asked)
+		}
+		began := time.Now()
+		s.signedIn()
+		d.expectLists()
+		if took := time.Since(began); took > watchLazy {
+			t.Errorf("noticed after %v", took)
+		}
+		d.send(fmt.Sprintf(callEcho, 1))
+		d.expect(`"from":"remote"`)
+	})
+}
+
+// A login in a terminal also ends a sign-in that is under way here.
+func TestLoginElsewhereEndsOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errNobody, act: takes(nil)}
+		d := newDesk(t, s)
+		d.greet(initElicit)
+		d.send(strings.Replace(fmt.Sprintf(callEcho, 1), `,"_meta":{"progressToken":"p"}`, "", 1))
+		asked := wire.MustParse(d.expect("elicitation/create"))
+		s.signedIn()
+		d.expectLists()
+		all := d.expect() + d.expect() + d.expect()
+		for _, want := range []string{`"id":1,"result":{"from":"remote"`, `"requestId":` + string(asked.ID), "notifications/elicitation/complete"} {
+			if !strings.Contains(all, want) {
+				t.Errorf("%s is missing in %s", want, all)
+			}
+		}
+	})
+}
+
+// Where nobody can sign in from here the command to run is named, and the bridge
+// goes on by itself when that has been done.
+func TestSignInFromHereIsOutOfTheQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errNobody, unable: errNobody}
+		d := newDesk(t, s)
+		d.send(initElicit)
+		d.expect("mcpctl login https://x.example/mcp")
+		d.send(inited)
+		d.send(fmt.Sprintf(callSignIn, 1))
+		d.expect("mcpctl login https://x.example/mcp", `"status":"failed"`)
+		d.send(fmt.Sprintf(callEcho, 2))
+		d.expect(`"code":-31001`, "mcpctl login https://x.example/mcp")
+		s.mu.Lock()
+		s.unable = nil
+		s.mu.Unlock()
+		s.signedIn()
+		d.expectLists()
+		if _, starts := s.counts(); starts != 0 {
+			t.Errorf("%d sign-ins", starts)
+		}
+	})
+}
+
+// What keeps the token away without a person's fault passes by itself.
+func TestOutageOfTheAuthorityPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errors.New("the authority is down")}
+		d := newDesk(t, s)
+		d.greet(initPlain)
+		d.send(fmt.Sprintf(callEcho, 1))
+		d.expect(`"id":1`, "the authority is down")
+		d.send(`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`)
+		d.expect(`"id":2`, "the authority is down")
+		s.mu.Lock()
+		s.token, s.err = "t", nil // the stamp stays
+		s.mu.Unlock()
+		d.expectLists()
+	})
+}
+
+// A session that ends while running: one clear answer, the tool again, and after
+// the sign-in the same session goes on.
+func TestSessionEndsWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		person := make(chan error)
+		s := &signer{token: "t", act: takes(person)}
+		d := newDesk(t, s)
+		d.greet(initPlain)
+		revoked := errors.New("AADSTS50173: revoked")
+		var over atomic.Bool
+		d.remote.failBy(func(wire.Frame) error {
+			if over.Load() {
+				return &signInError{fmt.Errorf("%w: %w", revoked, ErrSignInNeeded)}
+			}
+			return nil
+		})
+		synctest.Wait()
+		over.Store(true)
+		s.mu.Lock()
+		s.err = errNobody
+		s.mu.Unlock()
+		d.send(fmt.Sprintf(callEcho, 1))
+		got := d.expect() + d.expect() + d.expect() + d.expect()
+		for _, want := range []string{"notifications/tools/list_changed", `"id":1,"error":{"code":-31001`, "AADSTS50173", "sign_in"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s is missing in %s", want, got)
+			}
+		}
+		d.send(`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`)
+		d.expect(`"name":"sign_in"`)
+		d.send(fmt.Sprintf(callSignIn, 3))
+		d.expect("ABC-123")
+		over.Store(false)
+		s.signedIn()
+		person <- nil
+		d.expectLists()
+		d.send(fmt.Sprintf(callEcho, 4))
+		d.expect(`"id":4`, `"from":"remote"`)
+		if n := strings.Count(d.remote.seen(), "initialize"); n != 2 { // and "initialized"
+			t.Errorf("the remote got %q", d.remote.seen())
+		}
+	})
+}
+
+// A request that needs more permissions brings the code with it; all others go
+// on meanwhile.
+func TestStepUpInBand(t *testing.T) {
+	for _, elicits := range []bool{false, true} {
+		t.Run(fmt.Sprintf("elicits=%v", elicits), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				person := make(chan error)
+				s := &signer{token: "t", act: takes(person)}
+				d := newDesk(t, s)
+				d.greet(map[bool]string{false: initPlain, true: initElicit}[elicits])
+				var mu sync.Mutex
+				granted := false
+				d.remote.failBy(func(f wire.Frame) error {
+					mu.Lock()
+					defer mu.Unlock()
+					if f.Method == "tools/call" && !granted {
+						return &signInError{fmt.Errorf("the server wants api://x/Write: %w", ErrConsentNeeded)}
+					}
+					return nil
+				})
+				d.send(strings.Replace(fmt.Sprintf(callEcho, 1), `,"_meta":{"progressToken":"p"}`, "", 1))
+				if elicits {
+					d.expect("elicitation/create", "ABC-123")
+				} else {
+					d.expect(`"id":1`, `"code":-31001`, "api://x/Write", "ABC-123", "repeat this request")
+				}
+				d.send(`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`)
+				d.expect(`"id":2`, `"from":"remote"`)
+				mu.Lock()
+				granted = true
+				mu.Unlock()
+				person <- nil
+				if elicits {
+					all := d.expect() + d.expect() + d.expect()
+					if !strings.Contains(all, `"id":1,"result":{"from":"remote"`) {
+						t.Errorf("got %s", all)
+					}
+				} else {
+					synctest.Wait()
+					d.send(fmt.Sprintf(callEcho, 3))
+					d.expect(`"id":3`, `"from":"remote"`)
+				}
+			})
+		})
+	}
+}
+
+// The remote's own refusal of the handshake reaches the client.
+func TestRemoteRefusesTheHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errNobody, act: takes(nil)}
+		d := newDesk(t, s)
+		d.greet(initPlain)
+		d.remote.failBy(func(f wire.Frame) error {
+			return d.remote.deliver(t.Context(), wire.NewError(f.ID, -32602, "own words", nil))
+		})
+		s.signedIn()
+		time.Sleep(5 * time.Second)
+		d.send(fmt.Sprintf(callEcho, 1))
+		d.expect(`"id":1`, `"code":-32602`, "own words")
+	})
+}
+
+// The lists of a client of 2026-07-28 change on the stream that it opened.
+func TestModernListen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errNobody}
+		d := newDesk(t, s)
+		d.send(`{"jsonrpc":"2.0","id":"s","method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`)
+		d.expect("notifications/subscriptions/acknowledged", `"io.modelcontextprotocol/subscriptionId":"s"`, `"toolsListChanged":true`)
+		s.signedIn()
+		d.expect("notifications/tools/list_changed", `"io.modelcontextprotocol/subscriptionId":"s"`)
+		synctest.Wait()
+		if got := d.remote.seen(); got != "subscriptions/listen" {
+			t.Errorf("the remote got %q", got)
+		}
+	})
+}
