@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -183,7 +184,7 @@ func (t *authTransport) replace(ctx context.Context, rejected Token, challenge [
 	}
 	if wait, ok := t.brake.allow(maxRefreshes, refreshWindow); !ok {
 		return "", fmt.Errorf("the MCP server at %s has rejected %d tokens within %d seconds, so mcpctl asks for no more for %d seconds. If that goes on, the server's settings are at fault: ask its operator",
-			t.origin, maxRefreshes, int(refreshWindow.Seconds()), int(wait.Seconds())+1)
+			t.origin, maxRefreshes, int(refreshWindow.Seconds()), int(math.Ceil(wait.Seconds())))
 	}
 	token, expires, err := by(ctx, rejected, challenge)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 )
@@ -79,7 +80,7 @@ func (s *signIn) begins() (*flow, error) {
 	}
 	if wait, ok := s.starts.allow(maxStarts, startWindow); !ok {
 		return nil, fmt.Errorf("%d sign-ins were begun within %d minutes, so mcpctl begins no more for %d seconds. To sign in in a terminal, run: mcpctl login %s",
-			maxStarts, int(startWindow.Minutes()), int(wait.Seconds())+1, s.url)
+			maxStarts, int(startWindow.Minutes()), int(math.Ceil(wait.Seconds())), s.url)
 	}
 	ctx, stop := context.WithTimeout(s.ctx, flowLimit)
 	ctx, cancel := context.WithCancelCause(ctx)
