@@ -27,14 +27,14 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		mcpctl, err = build(dir)
 	}
+	if err == nil {
+		// Tests wait for processes most of the time.
+		flag.Parse()
+		err = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
-		os.Exit(1)
-	}
-	// Tests wait for processes most of the time.
-	flag.Parse()
-	if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
+		_ = os.RemoveAll(dir)
 		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
