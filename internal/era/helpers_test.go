@@ -177,3 +177,35 @@ func modernOnly(rest func(r *fakeRemote, ctx context.Context, f wire.Frame) erro
 		return r.answer(ctx, f, `{"resultType":"complete"}`)
 	}
 }
+
+const initialized = `{"protocolVersion":"2025-11-25","capabilities":{"logging":{},"tools":{"listChanged":true},"resources":{"subscribe":true},"tasks":{}},"serverInfo":{"name":"old","version":"1"},"instructions":"be kind","vendor":12345678901234567890}`
+
+// legacyOnly is a remote of the legacy era: nothing modern is taken.
+func legacyOnly(rest func(r *fakeRemote, ctx context.Context, f wire.Frame) error) func(r *fakeRemote, ctx context.Context, f wire.Frame) error {
+	return func(r *fakeRemote, ctx context.Context, f wire.Frame) error {
+		switch {
+		case wire.Lookup(f.Raw, "params", "_meta", metaVersion) != nil:
+			return &wire.StatusError{Status: 400, Body: []byte("Bad Request: no session")}
+		case f.Method == "initialize":
+			return r.answer(ctx, f, initialized)
+		case f.Kind == wire.Notification && f.Method != "notifications/cancelled":
+			return nil
+		case rest != nil:
+			return rest(r, ctx, f)
+		case f.Kind == wire.Request:
+			return r.answer(ctx, f, `{}`)
+		}
+		return nil
+	}
+}
+
+// modernParams are those of a request of the modern era, with more members.
+func modernParams(capabilities, meta, more string) string {
+	return `{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"new","version":"2"},"io.modelcontextprotocol/clientCapabilities":` + capabilities + meta + `}` + more + `}`
+}
+
+// ask sends a modern request.
+func (p *peer) ask(id, method, params string) {
+	p.Helper()
+	p.send(`{"jsonrpc":"2.0","id":%s,"method":%q,"params":%s}`, id, method, params)
+}

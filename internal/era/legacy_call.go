@@ -61,8 +61,10 @@ func (l *legacyClient) failed(ctx context.Context, f wire.Frame, err error) erro
 	if !errors.As(err, &status) || saysNoEra(status.Status) {
 		return err
 	}
-	if sign := read(f.Method, wire.Frame{}, err); l.t.opts.Mode == ModeAuto && sign != saysModern && !plainError(err) && l.fallBack(ctx) {
-		return l.t.Exchange(ctx, f)
+	if sign := read(f.Method, wire.Frame{}, err); l.t.opts.Mode == ModeAuto && sign != saysModern && !plainError(err) {
+		if again, ok := turn(ctx); ok && l.fallBack(again) {
+			return l.t.Exchange(again, f)
+		}
 	}
 	if status.Answer.Kind != wire.Response {
 		return err

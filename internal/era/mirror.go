@@ -15,6 +15,9 @@ func (t *Translator) initialize(ctx context.Context, f wire.Frame) error {
 	t.hello = &hello
 	t.mu.Unlock()
 	t.useLegacy(nil)
+	if _, modern := t.translating(); modern != nil {
+		t.leaveModern(modern) // the client has fallen back
+	}
 	if t.era() == Modern {
 		taken, err := t.serveLegacy(ctx, f)
 		if taken || err != nil {
@@ -36,6 +39,17 @@ func (t *Translator) initialize(ctx context.Context, f wire.Frame) error {
 		}
 	}
 	return t.pass(ctx, answer, err)
+}
+
+type turnKey struct{}
+
+// turn allows one change of eras in the course of a message. A remote that goes
+// to and fro gets no more.
+func turn(ctx context.Context) (context.Context, bool) {
+	if ctx.Value(turnKey{}) != nil {
+		return ctx, false
+	}
+	return context.WithValue(ctx, turnKey{}, true), true
 }
 
 func refusal(answer wire.Frame, err error) bool { return err != nil || answer.Failed }
@@ -122,6 +136,9 @@ func (t *Translator) tryModern(ctx context.Context, f wire.Frame) error {
 	if err != nil && send.Err() != nil {
 		err = context.Cause(send)
 	}
+	if t.opts.Mode != ModeAuto {
+		return t.passModern(ctx, f, answer, err)
+	}
 	sign := read(f.Method, answer, err)
 	if err != nil && t.opts.Process && ctx.Err() == nil && processRefused(err) {
 		if err := t.revive(err); err != nil {
@@ -143,7 +160,9 @@ func (t *Translator) tryModern(ctx context.Context, f wire.Frame) error {
 		t.found(Legacy)
 		return t.translateModern(ctx, f)
 	case saysModern:
-		t.found(Dual)
+		if t.era() != Modern {
+			t.found(Dual)
+		}
 	}
 	return t.passModern(ctx, f, answer, err)
 }

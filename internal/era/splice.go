@@ -186,3 +186,13 @@ func (s *splice) frame(f wire.Frame) wire.Frame {
 	}
 	return wire.Frame{Raw: s.bytes(), Kind: f.Kind, ID: bytes.Clone(id), Method: f.Method, Failed: f.Failed}
 }
+
+// empty reports that the object has no member any more.
+func (s *splice) empty() bool {
+	for _, c := range s.changes {
+		if !c.drop {
+			return false
+		}
+	}
+	return len(s.added) == 0
+}
