@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -24,57 +23,77 @@ type mux struct {
 	// and messages of unknown kind reach nobody: they could be about another.
 	strangers bool
 	patience  time.Duration // with a client that does not take its messages
+	onEnd     func()        // called once the upstream has ended
 
-	ctx    context.Context
-	stop   context.CancelFunc
-	reader sync.WaitGroup
+	ctx         context.Context
+	stop        context.CancelFunc
+	tasks       sync.WaitGroup
+	replies     chan wire.Frame // the mux's own answers to the upstream
+	subscribing chan struct{}   // holds a token while nobody changes subscriptions
 
 	mu      sync.Mutex
 	last    int64 // of the ids given to requests
 	clients map[*muxClient]struct{}
-	calls   map[string]*muxCall   // by the id that the upstream knows
-	asked   map[string]*muxClient // who was asked a request of the upstream, by its id
+	recent  *muxClient          // the client that wrote last
+	calls   map[string]*muxCall // by the id that the upstream knows
+	asked   map[string]question // what the upstream asked clients, by its id
 	hello   *handshake
 	err     error // why the upstream ended
 }
 
 // muxCall is a request of a client that the upstream has not answered.
 type muxCall struct {
-	client   *muxClient
-	id       wire.ID // the client's
-	progress wire.ID // the client's token, nil for none
+	number   int64
+	client   *muxClient // nil for the handshake
+	id       wire.ID    // the client's
+	progress wire.ID    // the client's token, nil for none
+	method   string
+	added    string // the URI that the client did not subscribe to before
 }
 
-// handshake is the one initialize that the upstream gets.
-type handshake struct {
-	done        chan struct{}
-	answer      wire.Frame // the upstream's, under another id
-	failed      bool
-	initialized bool // notifications/initialized has been forwarded
+// question is a request of the upstream that a client has not answered.
+type question struct {
+	client *muxClient
+	id     wire.ID
 }
 
-// muxQueue is how many messages may wait for one client.
-const muxQueue = 256
+// Bounds of what the mux remembers.
+const (
+	maxOpenCalls     = 1000 // of one client
+	maxQuestions     = 1000 // of the upstream
+	maxSubscriptions = 1000 // of one client
+)
 
 // How long a client may leave its queue full before it is cut off, since it
 // holds up the others meanwhile: its owner's own, or strangers.
 const (
-	ownPatience      = 30 * time.Second
+	ownPatience      = 10 * time.Second
 	strangerPatience = 2 * time.Second
 )
 
-var errStalled = errors.New("the client did not take its messages")
+var (
+	errStalled = errors.New("the client did not take its messages")
+	errDeaf    = errors.New("the upstream asks and does not take the answers")
+)
 
-func newMux(conn wire.Conn, strangers bool, log *slog.Logger) *mux {
+// metaSubscription names the subscriptions/listen request that a notification
+// belongs to (MCP 2026-07-28, basic/patterns/subscriptions).
+const metaSubscription = "io.modelcontextprotocol/subscriptionId"
+
+// newMux shares conn, which it owns. onEnd may be nil.
+func newMux(conn wire.Conn, strangers bool, log *slog.Logger, onEnd func()) *mux {
 	m := &mux{
-		conn: conn, strangers: strangers, log: log, patience: ownPatience,
-		clients: map[*muxClient]struct{}{}, calls: map[string]*muxCall{}, asked: map[string]*muxClient{},
+		conn: conn, strangers: strangers, log: log, patience: ownPatience, onEnd: onEnd,
+		replies: make(chan wire.Frame, 64), subscribing: make(chan struct{}, 1),
+		clients: map[*muxClient]struct{}{}, calls: map[string]*muxCall{}, asked: map[string]question{},
 	}
 	if strangers {
 		m.patience = strangerPatience
 	}
+	m.subscribing <- struct{}{}
 	m.ctx, m.stop = context.WithCancel(context.Background())
-	m.reader.Go(m.read)
+	m.tasks.Go(m.read)
+	m.tasks.Go(m.reply)
 	return m
 }
 
@@ -86,8 +105,8 @@ func (m *mux) attach() (*muxClient, error) {
 		return nil, fmt.Errorf("the upstream has ended: %w", m.err)
 	}
 	c := &muxClient{
-		mux: m, in: make(chan wire.Frame, muxQueue), gone: make(chan struct{}),
-		open: map[string]wire.ID{}, subscriptions: map[string]struct{}{},
+		mux: m, in: newQueue(), gone: make(chan struct{}),
+		open: map[string]wire.ID{}, subscriptions: map[string]struct{}{}, level: levelUnset,
 	}
 	m.clients[c] = struct{}{}
 	return c, nil
@@ -97,198 +116,112 @@ func (m *mux) attach() (*muxClient, error) {
 func (m *mux) close() error {
 	m.stop()
 	err := m.conn.Close()
-	m.reader.Wait()
+	m.tasks.Wait()
 	return err
 }
 
-// ended is closed when the upstream has.
-func (m *mux) ended() <-chan struct{} { return m.ctx.Done() }
+// fresh reports that no handshake has begun.
+func (m *mux) fresh() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hello == nil
+}
 
 // read passes on what the upstream says until it ends.
 func (m *mux) read() {
-	var err error
-	for err == nil {
-		var f wire.Frame
-		f, err = m.conn.Read(m.ctx)
-		var bad *wire.FrameError
-		if errors.As(err, &bad) {
-			m.malformed(bad)
-			err = nil
-			continue
-		}
-		if err == nil {
-			m.fromUpstream(f)
-			f.Release()
-		}
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.ctx.Err() != nil {
+	err := m.readAll()
+	if m.ctx.Err() != nil && !errors.Is(err, errDeaf) {
 		err = wire.ErrClosed
 	}
+	m.mu.Lock()
 	m.err = err
-	if m.hello != nil {
-		m.hello.end(wire.Frame{}, true)
-	}
 	for c := range m.clients {
 		c.leave(err)
 	}
+	m.mu.Unlock()
 	m.stop()
-}
-
-func (m *mux) malformed(bad *wire.FrameError) {
-	m.log.Warn("a message from the upstream was dropped", "reason", bad.Reason)
-	switch {
-	case bad.ID == nil:
-	case bad.Request:
-		_ = m.conn.Write(m.ctx, bad.Answer())
-	default:
-		m.fromUpstream(wire.NewError(bad.ID, CodeUpstream, "The answer of the MCP server behind this gateway can't be passed on: "+bad.Reason, nil))
+	if m.onEnd != nil {
+		m.onEnd()
 	}
 }
 
-func (m *mux) fromUpstream(f wire.Frame) {
+func (m *mux) readAll() error {
+	for {
+		f, err := m.conn.Read(m.ctx)
+		var bad *wire.FrameError
+		switch {
+		case errors.As(err, &bad):
+			err = m.malformed(bad)
+		case err == nil:
+			err = m.fromUpstream(f)
+			f.Release()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// reply sends the mux's own answers. The reader does not: an upstream that
+// waits for its output to be read may not read meanwhile.
+func (m *mux) reply() {
+	for {
+		select {
+		case f := <-m.replies:
+			if err := m.conn.Write(m.ctx, f); err != nil && m.ctx.Err() == nil {
+				m.log.Debug("an answer to the upstream was lost", "reason", err)
+			}
+		case <-m.ctx.Done():
+			return
+		}
+	}
+}
+
+// answer queues an answer to the upstream.
+func (m *mux) answer(f wire.Frame) error {
+	select {
+	case m.replies <- f:
+		return nil
+	default:
+		return errDeaf
+	}
+}
+
+func (m *mux) malformed(bad *wire.FrameError) error {
+	m.log.Warn("a message from the upstream was dropped", "reason", bad.Reason)
+	switch {
+	case bad.ID == nil:
+		return nil
+	case bad.Request:
+		return m.answer(bad.Answer())
+	}
+	return m.fromUpstream(wire.NewError(bad.ID, CodeUpstream, "The answer of the MCP server behind this gateway can't be passed on: "+bad.Reason, nil))
+}
+
+// fromUpstream passes on one message. Its error ends the upstream.
+func (m *mux) fromUpstream(f wire.Frame) error {
 	switch f.Kind {
 	case wire.Response:
 		m.response(f)
 	case wire.Request:
-		m.question(f)
+		return m.question(f)
 	case wire.Notification:
 		m.notification(f)
 	case wire.Batch:
 		members, errs := f.Split()
 		for i, member := range members {
-			if errs[i] == nil {
-				m.fromUpstream(member)
+			err := errs[i]
+			var bad *wire.FrameError
+			if errors.As(err, &bad) {
+				err = m.malformed(bad)
+			} else if err == nil {
+				err = m.fromUpstream(member)
+			}
+			if err != nil {
+				return err
 			}
 		}
 	case wire.Invalid:
 	}
-}
-
-// response goes to whoever asked, under the id that was used for asking.
-func (m *mux) response(f wire.Frame) {
-	m.mu.Lock()
-	key := f.ID.Key()
-	call := m.calls[key]
-	delete(m.calls, key)
-	if call != nil && call.client != nil {
-		delete(call.client.open, call.id.Key())
-	}
-	hello := m.hello
-	m.mu.Unlock()
-	switch {
-	case call == nil:
-		m.log.Debug("a late response from the upstream was dropped")
-	case call.client == nil:
-		hello.end(f.Clone(), f.Failed)
-	default:
-		call.client.push(f.WithID(call.id))
-	}
-}
-
-// question is a request of the upstream. It goes to the client that has a call
-// open: while several have, to the one that called last.
-func (m *mux) question(f wire.Frame) {
-	m.mu.Lock()
-	var client *muxClient
-	var newest int64
-	for key, call := range m.calls {
-		if n, err := strconv.ParseInt(key, 10, 64); err == nil && call.client != nil && n > newest {
-			newest, client = n, call.client
-		}
-	}
-	if client == nil && len(m.clients) == 1 {
-		for only := range m.clients {
-			client = only
-		}
-	}
-	if m.strangers {
-		client = nil
-	}
-	if client != nil {
-		m.asked[f.ID.Key()] = client
-	}
-	m.mu.Unlock()
-	switch {
-	case f.Method == "ping" && client == nil:
-		_ = m.conn.Write(m.ctx, wire.NewResult(f.ID, struct{}{}))
-	case client == nil:
-		_ = m.conn.Write(m.ctx, wire.NewError(f.ID, wire.CodeMethodNotFound, "No client of this gateway can answer "+f.Method, nil))
-	default:
-		client.push(f)
-	}
-}
-
-// notification goes to the clients it concerns.
-func (m *mux) notification(f wire.Frame) {
-	switch f.Method {
-	case "notifications/progress":
-		token := wire.ID(wire.Lookup(f.Raw, "params", "progressToken"))
-		m.mu.Lock()
-		call := m.calls[token.Key()]
-		m.mu.Unlock()
-		if call != nil && call.client != nil && call.progress != nil {
-			call.client.push(splice(f, call.progress, "params", "progressToken"))
-		}
-	case "notifications/cancelled":
-		id := wire.ID(wire.Lookup(f.Raw, "params", "requestId"))
-		m.mu.Lock()
-		client := m.asked[id.Key()]
-		delete(m.asked, id.Key())
-		m.mu.Unlock()
-		if client != nil {
-			client.push(f)
-		}
-	case "notifications/resources/updated":
-		uri := wire.LookupString(f.Raw, "params", "uri")
-		m.each(func(c *muxClient) bool { return c.subscribed(uri) }, f)
-	case "notifications/tools/list_changed", "notifications/resources/list_changed", "notifications/prompts/list_changed":
-		m.each(nil, f)
-	case "notifications/message":
-		m.each(func(c *muxClient) bool { return !m.strangers && c.wants(wire.LookupString(f.Raw, "params", "level")) }, f)
-	default:
-		m.each(func(*muxClient) bool { return !m.strangers }, f)
-	}
-}
-
-// each passes f to every client that which accepts; nil accepts all.
-func (m *mux) each(which func(*muxClient) bool, f wire.Frame) {
-	m.mu.Lock()
-	var to []*muxClient
-	for c := range m.clients {
-		if which == nil || which(c) {
-			to = append(to, c)
-		}
-	}
-	m.mu.Unlock()
-	for _, c := range to {
-		c.push(f)
-	}
-}
-
-func (h *handshake) end(answer wire.Frame, failed bool) {
-	select {
-	case <-h.done:
-	default:
-		h.answer, h.failed = answer, failed
-		close(h.done)
-	}
-}
-
-// splice returns f with the value at the path replaced.
-func splice(f wire.Frame, value []byte, path ...string) wire.Frame {
-	start, end, ok := wire.Find(f.Raw, path...)
-	if !ok {
-		return f.Clone()
-	}
-	raw := make([]byte, 0, len(f.Raw)+len(value))
-	raw = append(raw, f.Raw[:start]...)
-	raw = append(raw, value...)
-	raw = append(raw, f.Raw[end:]...)
-	out, err := wire.Parse(raw)
-	if err != nil {
-		return f.Clone() // value is JSON, so this can't be
-	}
-	return out
+	return nil
 }

@@ -3,11 +3,9 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,116 +16,129 @@ import (
 // wire.Conn.
 type muxClient struct {
 	mux  *mux
-	in   chan wire.Frame
+	in   *queue
 	gone chan struct{} // closed by leave
 	once sync.Once
 	err  error // set before gone is closed
 
 	// Guarded by mux.mu.
+	greeted       bool               // initialize was answered, or the client needs none
 	open          map[string]wire.ID // the upstream's ids of requests in flight, by the client's id key
 	subscriptions map[string]struct{}
-	level         int // of log messages; index into levels
+	level         int // of log messages; index into levels, or levelUnset
 }
 
 // Read implements wire.Conn.
 func (c *muxClient) Read(ctx context.Context) (wire.Frame, error) {
-	select {
-	case f := <-c.in:
-		return f, nil
-	default:
-	}
-	select {
-	case f := <-c.in:
-		return f, nil
-	case <-c.gone:
-		select {
-		case f := <-c.in:
+	for {
+		if f, ok := c.in.take(); ok {
 			return f, nil
-		default:
-			return wire.Frame{}, c.err
 		}
-	case <-ctx.Done():
-		return wire.Frame{}, ctx.Err()
+		select {
+		case <-c.in.ready:
+		case <-c.gone:
+			if f, ok := c.in.take(); ok {
+				return f, nil
+			}
+			return wire.Frame{}, c.err
+		case <-ctx.Done():
+			return wire.Frame{}, ctx.Err()
+		}
 	}
 }
 
-// push hands a message to the client, waiting for it within bounds.
+// push hands a message to the client, waiting for it within bounds. It borrows f.
 func (c *muxClient) push(f wire.Frame) {
 	f.Retain()
-	select {
-	case c.in <- f:
+	room := c.in.offer(f)
+	if room == nil {
 		return
-	default:
 	}
-	t := time.NewTimer(c.mux.patience)
-	defer t.Stop()
-	select {
-	case c.in <- f:
+	patience := time.NewTimer(c.mux.patience)
+	defer patience.Stop()
+	for room != nil {
+		select {
+		case <-room:
+			room = c.in.offer(f)
+			continue
+		case <-c.gone:
+		case <-c.mux.ctx.Done():
+		case <-patience.C:
+			c.mux.log.Warn("a client was cut off", "reason", errStalled)
+			c.mux.mu.Lock()
+			c.leave(errStalled)
+			c.mux.mu.Unlock()
+		}
+		f.Release()
 		return
-	case <-c.gone:
-	case <-c.mux.ctx.Done():
-	case <-t.C:
-		c.mux.log.Warn("a client was cut off", "reason", errStalled)
-		c.mux.mu.Lock()
-		c.leave(errStalled)
-		c.mux.mu.Unlock()
 	}
-	f.Release()
 }
 
-// leave ends the client's part; mux.mu is held.
+// leave ends the client's part; mux.mu is held. Whatever the upstream still
+// asks it is answered for it.
 func (c *muxClient) leave(err error) {
 	c.once.Do(func() {
+		m := c.mux
 		c.err = err
 		close(c.gone)
-		delete(c.mux.clients, c)
-		for key, call := range c.mux.calls {
+		delete(m.clients, c)
+		if m.recent == c {
+			m.recent = nil
+		}
+		for key, call := range m.calls {
 			if call.client == c {
-				delete(c.mux.calls, key)
+				delete(m.calls, key)
 			}
 		}
-		for key, client := range c.mux.asked {
-			if client == c {
-				delete(c.mux.asked, key)
+		for key, q := range m.asked {
+			if q.client != c {
+				continue
+			}
+			delete(m.asked, key)
+			if m.answer(wire.NewError(q.id, CodeUpstream, "The client has gone", nil)) != nil {
+				m.stop() // it reads nothing
 			}
 		}
 	})
 }
 
+// closePatience is how long an upstream is waited for that has to be told of
+// what a client leaves behind.
+const closePatience = 5 * time.Second
+
 // Close implements wire.Conn: the client's requests are cancelled and its
 // subscriptions given up; the upstream goes on for others.
 func (c *muxClient) Close() error {
-	c.mux.mu.Lock()
+	m := c.mux
+	ctx, cancel := context.WithTimeout(m.ctx, closePatience)
+	defer cancel()
+	c.in.close()
+	m.mu.Lock()
+	c.leave(wire.ErrClosed)
+	ended := m.err != nil
 	var ids []wire.ID
 	for _, id := range c.open {
 		ids = append(ids, id)
 	}
-	var abandoned []string
-	for uri := range c.subscriptions {
-		if !c.mux.othersSubscribe(c, uri) {
-			abandoned = append(abandoned, uri)
-		}
-	}
-	ended := c.mux.err != nil
-	c.leave(wire.ErrClosed)
-	c.mux.mu.Unlock()
+	clear(c.open)
+	m.mu.Unlock()
 	if ended {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(c.mux.ctx, 5*time.Second)
-	defer cancel()
 	var faults []error
 	for _, id := range ids {
-		faults = append(faults, c.mux.conn.Write(ctx, wire.MustParse(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":`+string(id)+`}}`)))
+		faults = append(faults, m.conn.Write(ctx, wire.MustParse(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":`+string(id)+`}}`)))
 	}
-	for _, uri := range abandoned {
-		faults = append(faults, c.mux.unsubscribe(ctx, uri))
+	faults = append(faults, c.giveUpSubscriptions(ctx))
+	if m.ctx.Err() != nil {
+		return nil // it has ended meanwhile
 	}
 	return errors.Join(faults...)
 }
 
 // Write implements wire.Conn.
 func (c *muxClient) Write(ctx context.Context, f wire.Frame) error {
+	m := c.mux
 	select {
 	case <-c.gone:
 		if errors.Is(c.err, wire.ErrClosed) {
@@ -136,202 +147,152 @@ func (c *muxClient) Write(ctx context.Context, f wire.Frame) error {
 		return io.ErrClosedPipe
 	default:
 	}
+	m.mu.Lock()
+	if _, here := m.clients[c]; here {
+		m.recent = c
+	}
+	m.mu.Unlock()
 	switch f.Kind {
 	case wire.Request:
 		return c.request(ctx, f)
 	case wire.Notification:
 		return c.notify(ctx, f)
 	case wire.Response:
-		c.mux.mu.Lock()
-		mine := c.mux.asked[f.ID.Key()] == c
+		m.mu.Lock()
+		key := f.ID.Key()
+		mine := m.asked[key].client == c
 		if mine {
-			delete(c.mux.asked, f.ID.Key())
+			delete(m.asked, key)
 		}
-		c.mux.mu.Unlock()
+		m.mu.Unlock()
 		if !mine {
-			return nil // it answers nothing that this client was asked
+			m.log.Debug("an answer to nothing that this client was asked was dropped")
+			return nil
 		}
-		return c.mux.conn.Write(ctx, f)
+		return m.conn.Write(ctx, f)
 	case wire.Batch, wire.Invalid:
 	}
 	return errors.New("gateway: only single messages can be passed to an upstream")
 }
 
 func (c *muxClient) request(ctx context.Context, f wire.Frame) error {
+	if c.mux.strangers {
+		if refusal, refused := refuseStranger(f); refused {
+			c.push(refusal)
+			return nil
+		}
+	}
 	switch f.Method {
 	case "initialize":
 		return c.initialize(ctx, f)
-	case "resources/unsubscribe":
-		if c.keepSubscription(wire.LookupString(f.Raw, "params", "uri")) {
+	case "resources/subscribe", "resources/unsubscribe":
+		return c.subscription(ctx, f)
+	case "logging/setLevel":
+		if c.mux.strangers { // none of them decides for the others
 			c.push(wire.NewResult(f.ID, struct{}{}))
 			return nil
 		}
-	case "resources/subscribe":
-		c.mux.mu.Lock()
-		c.subscriptions[wire.LookupString(f.Raw, "params", "uri")] = struct{}{}
-		c.mux.mu.Unlock()
-	case "logging/setLevel":
-		c.setLevel(wire.LookupString(f.Raw, "params", "level"))
+		f = c.setLevel(f)
 	}
-	c.mux.mu.Lock()
-	key := f.ID.Key()
-	if _, taken := c.open[key]; taken {
-		c.mux.mu.Unlock()
-		c.push(wire.NewError(f.ID, wire.CodeInvalidRequest, "Invalid request: a request with this id is still in flight", nil))
-		return nil
+	return c.send(ctx, f, "")
+}
+
+// refuseStranger keeps clients that don't trust each other apart.
+func refuseStranger(f wire.Frame) (wire.Frame, bool) {
+	switch {
+	case f.Method == "tasks/list":
+		return wire.NewError(f.ID, wire.CodeMethodNotFound, "Method not found: the upstream is shared, so tasks are not listed", nil), true
+	case ambiguous(f.Raw, "method") || ambiguous(f.Raw, "id") || ambiguous(f.Raw, "params", "_meta", "progressToken"):
+		return wire.NewError(f.ID, wire.CodeInvalidRequest, "Invalid request: a name stands twice, or in upper case, where readers could disagree", nil), true
 	}
-	c.mux.last++
-	id := wire.ID(strconv.FormatInt(c.mux.last, 10))
-	call := &muxCall{client: c, id: wire.ID(bytes.Clone(f.ID))}
+	return wire.Frame{}, false
+}
+
+// send passes a request on under an id of the mux's own. added is the URI that
+// it adds to the client's subscriptions, if any.
+func (c *muxClient) send(ctx context.Context, f wire.Frame, added string) error {
+	m := c.mux
+	call := &muxCall{client: c, id: wire.ID(bytes.Clone(f.ID)), method: f.Method, added: added}
 	if token := wire.Lookup(f.Raw, "params", "_meta", "progressToken"); token != nil {
 		call.progress = wire.ID(bytes.Clone(token))
 	}
-	c.open[key] = id
-	c.mux.calls[string(id)] = call
-	c.mux.mu.Unlock()
-
-	out := f.WithID(id)
-	if call.progress != nil {
-		out = splice(out, id, "params", "_meta", "progressToken")
+	id, refusal := c.register(call)
+	if refusal != nil {
+		c.push(*refusal)
+		return nil
 	}
-	return c.mux.conn.Write(ctx, out)
+	err := m.conn.Write(ctx, changed(f, set(id, "id"), set(id, "params", "_meta", "progressToken")))
+	if err != nil {
+		m.mu.Lock()
+		m.forget(string(id), call)
+		m.mu.Unlock()
+	}
+	return err
+}
+
+// register gives a call its id, or says why it can't be made.
+func (c *muxClient) register(call *muxCall) (wire.ID, *wire.Frame) {
+	m := c.mux
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := call.id.Key()
+	refuse := func(code int, text string) (wire.ID, *wire.Frame) {
+		f := wire.NewError(call.id, code, text, nil)
+		return nil, &f
+	}
+	if _, taken := c.open[key]; taken {
+		return refuse(wire.CodeInvalidRequest, "Invalid request: a request with this id is still in flight")
+	}
+	if len(c.open) >= maxOpenCalls {
+		return refuse(CodeUpstream, "Too many requests are in flight. Wait for answers before sending more.")
+	}
+	if _, here := m.clients[c]; !here {
+		return refuse(CodeUpstream, "The MCP server behind this gateway has ended.")
+	}
+	c.greeted = true // clients of 2026-07-28 open without initialize
+	id := m.nextID()
+	call.number = m.last
+	c.open[key] = id
+	m.calls[string(id)] = call
+	return id, nil
+}
+
+// nextID returns an id for a request to the upstream; m.mu is held.
+func (m *mux) nextID() wire.ID {
+	m.last++
+	return strconv.AppendInt(nil, m.last, 10)
 }
 
 func (c *muxClient) notify(ctx context.Context, f wire.Frame) error {
+	m := c.mux
 	switch f.Method {
 	case "notifications/initialized":
-		c.mux.mu.Lock()
-		hello := c.mux.hello
-		forward := hello != nil && !hello.initialized
+		m.mu.Lock()
+		forward := m.hello != nil && !m.hello.initialized
 		if forward {
-			hello.initialized = true
+			m.hello.initialized = true
 		}
-		c.mux.mu.Unlock()
+		m.mu.Unlock()
 		if !forward {
 			return nil
 		}
 	case "notifications/cancelled":
-		key := wire.ID(wire.Lookup(f.Raw, "params", "requestId")).Key()
-		c.mux.mu.Lock()
-		id, mine := c.open[key]
-		if mine {
-			delete(c.open, key)
-			delete(c.mux.calls, string(id))
+		if m.strangers && (ambiguous(f.Raw, "method") || ambiguous(f.Raw, "params", "requestId")) {
+			return nil // it could be read as cancelling another's
 		}
-		c.mux.mu.Unlock()
+		key := wire.ID(wire.Lookup(f.Raw, "params", "requestId")).Key()
+		m.mu.Lock()
+		id, mine := c.open[key]
+		m.forget(string(id), m.calls[string(id)])
+		m.mu.Unlock()
 		if !mine {
 			return nil // somebody else's, or answered already
 		}
-		return c.mux.conn.Write(ctx, splice(f, id, "params", "requestId"))
-	case "notifications/progress":
-		// Of a request of the upstream: its token is the upstream's own.
-	}
-	return c.mux.conn.Write(ctx, f)
-}
-
-// initialize sends the first client's handshake and answers later ones from
-// its result: an upstream on stdio takes one only.
-func (c *muxClient) initialize(ctx context.Context, f wire.Frame) error {
-	c.mux.mu.Lock()
-	hello := c.mux.hello
-	first := hello == nil
-	if first {
-		hello = &handshake{done: make(chan struct{})}
-		c.mux.hello = hello
-		c.mux.last++
-		id := wire.ID(strconv.FormatInt(c.mux.last, 10))
-		c.mux.calls[string(id)] = &muxCall{}
-		f = f.Clone()
-		out := f.WithID(id)
-		if c.mux.strangers {
-			out = splice(out, []byte("{}"), "params", "capabilities")
-		}
-		c.mux.mu.Unlock()
-		if err := c.mux.conn.Write(ctx, out); err != nil {
-			return err
-		}
-	} else {
-		f = f.Clone()
-		c.mux.mu.Unlock()
-	}
-	c.mux.reader.Go(func() {
-		select {
-		case <-hello.done:
-		case <-c.gone:
-			return
-		case <-c.mux.ctx.Done():
-			return
-		}
-		if hello.answer.Kind == wire.Response {
-			c.push(hello.answer.WithID(f.ID))
-		}
-	})
-	return nil
-}
-
-// keepSubscription forgets the client's subscription and reports whether the
-// upstream's has to stay for another client.
-func (c *muxClient) keepSubscription(uri string) bool {
-	c.mux.mu.Lock()
-	defer c.mux.mu.Unlock()
-	delete(c.subscriptions, uri)
-	return c.mux.othersSubscribe(c, uri)
-}
-
-// othersSubscribe reports whether another client than c has subscribed; mux.mu is held.
-func (m *mux) othersSubscribe(c *muxClient, uri string) bool {
-	for other := range m.clients {
-		if _, ok := other.subscriptions[uri]; ok && other != c {
-			return true
+		return m.conn.Write(ctx, changed(f, set(id, "params", "requestId")))
+	default:
+		if m.strangers && (f.Method == "notifications/progress" || f.Method == "notifications/roots/list_changed" || ambiguous(f.Raw, "method")) {
+			return nil // strangers are asked nothing and have told of no roots
 		}
 	}
-	return false
+	return m.conn.Write(ctx, f)
 }
-
-// unsubscribe gives up a subscription that nobody wants any more; its answer
-// goes nowhere.
-func (m *mux) unsubscribe(ctx context.Context, uri string) error {
-	m.mu.Lock()
-	m.last++
-	id := m.last
-	m.mu.Unlock()
-	f := wire.MustParse(`{"jsonrpc":"2.0","id":` + strconv.FormatInt(id, 10) + `,"method":"resources/unsubscribe","params":{"uri":""}}`)
-	quoted, err := json.Marshal(uri)
-	if err != nil {
-		return err
-	}
-	return m.conn.Write(ctx, splice(f, quoted, "params", "uri"))
-}
-
-// subscribed reports whether an update of uri concerns the client; mux.mu is
-// held. A server may name a part of what was subscribed to (MCP 2025-11-25,
-// server/resources: "a sub-resource of the one that the client subscribed to").
-func (c *muxClient) subscribed(uri string) bool {
-	for sub := range c.subscriptions {
-		if uri == sub || strings.HasPrefix(uri, strings.TrimSuffix(sub, "/")+"/") {
-			return true
-		}
-	}
-	return false
-}
-
-// levels of log messages from the least to the most severe (RFC 5424).
-var levels = []string{"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"}
-
-func levelIndex(name string) int {
-	for i, l := range levels {
-		if l == name {
-			return i
-		}
-	}
-	return 0
-}
-
-func (c *muxClient) setLevel(name string) {
-	c.mux.mu.Lock()
-	defer c.mux.mu.Unlock()
-	c.level = levelIndex(name)
-}
-
-// wants reports whether the client asked for messages of the level; mux.mu is held.
-func (c *muxClient) wants(level string) bool { return levelIndex(level) >= c.level }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -29,105 +30,116 @@ const (
 
 // ProcessOptions configure Processes.
 type ProcessOptions struct {
-	// Start starts the upstream. Required.
+	// Start starts the upstream. Required. It is not called concurrently.
 	Start func() (wire.Conn, error)
 	// Process is how they are shared; per-user when empty.
 	Process Process
-	// Owner names the principal that ctx is from. Required for per-user.
+	// Owner names the principal that ctx is from, "" for nobody. Required for
+	// per-user; for per-session it bounds what one principal may start.
 	Owner func(ctx context.Context) string
 	// IdleStop ends a process that nobody has used for so long. Default 10 min.
 	IdleStop time.Duration
-	// MaxProcesses bounds them. Default 100.
-	MaxProcesses int
-	Logger       *slog.Logger
+	// MaxProcesses bounds them all, MaxPerOwner those of one principal. Idle
+	// ones make room for new ones. Defaults 100 and 10.
+	MaxProcesses, MaxPerOwner int
+	Logger                    *slog.Logger
 }
 
-// Processes is an Upstream of processes on demand. Close ends them all.
+func (o ProcessOptions) withDefaults() (ProcessOptions, error) {
+	if o.Start == nil {
+		return o, errors.New("gateway: ProcessOptions.Start is missing")
+	}
+	switch o.Process {
+	case "":
+		o.Process = ProcessPerUser
+	case ProcessPerUser, ProcessPerSession, ProcessShared:
+	default:
+		return o, fmt.Errorf("unknown process sharing %q: use %s, %s or %s", o.Process, ProcessPerUser, ProcessPerSession, ProcessShared)
+	}
+	if o.Process == ProcessPerUser && o.Owner == nil {
+		return o, errors.New("gateway: ProcessOptions.Owner is missing")
+	}
+	if o.IdleStop <= 0 {
+		o.IdleStop = 10 * time.Minute
+	}
+	if o.MaxProcesses <= 0 {
+		o.MaxProcesses = 100
+	}
+	if o.MaxPerOwner <= 0 {
+		o.MaxPerOwner = 10
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}
+
+// Processes is an Upstream of processes on demand. It is safe for concurrent
+// use. Close ends them all.
 type Processes struct {
 	opts ProcessOptions
 
 	mu      sync.Mutex
 	running map[string]*process
-	fails   map[string]failures
+	ending  sync.WaitGroup // processes that are being ended; added to while in running
+	delays  startDelays
 	closed  bool
 	last    int // of the keys of per-session processes
 }
 
-// process is a running upstream and those who use it.
+// process is a running upstream and those who use it. All but mux is guarded by
+// Processes.mu.
 type process struct {
-	key   string
-	mux   *mux
-	users int
-	idle  *time.Timer
-	begun time.Time
+	mux    *mux
+	key    string // in Processes.running
+	owner  string
+	blame  string // whose next start waits if this one ends at once
+	users  int
+	idle   *time.Timer // runs while users is 0
+	unused time.Time   // since when users is 0
+	begun  time.Time
 }
-
-// failures delay the next start of an upstream that keeps ending at once.
-type failures struct {
-	count int
-	next  time.Time
-}
-
-const (
-	quickEnd     = 10 * time.Second // a process that lived shorter has failed
-	firstDelay   = time.Second
-	longestDelay = 30 * time.Second
-)
 
 // ErrTooManyProcesses: the bound on upstream processes is reached.
 var ErrTooManyProcesses = errors.New("too many upstream processes")
 
 // NewProcesses returns an upstream that starts processes as sessions need them.
 func NewProcesses(opts ProcessOptions) (*Processes, error) {
-	if opts.Start == nil {
-		return nil, errors.New("gateway: ProcessOptions.Start is missing")
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
 	}
-	switch opts.Process {
-	case "":
-		opts.Process = ProcessPerUser
-	case ProcessPerUser, ProcessPerSession, ProcessShared:
-	default:
-		return nil, fmt.Errorf("unknown process sharing %q: use per-user, per-session or shared", opts.Process)
-	}
-	if opts.Process == ProcessPerUser && opts.Owner == nil {
-		return nil, errors.New("gateway: ProcessOptions.Owner is missing")
-	}
-	if opts.IdleStop <= 0 {
-		opts.IdleStop = 10 * time.Minute
-	}
-	if opts.MaxProcesses <= 0 {
-		opts.MaxProcesses = 100
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
-	}
-	return &Processes{opts: opts, running: map[string]*process{}, fails: map[string]failures{}}, nil
+	return &Processes{opts: opts, running: map[string]*process{}, delays: startDelays{}}, nil
 }
 
-// Open implements Upstream. The process is chosen, and started where need be,
-// by the client's first message.
+// Open implements [Upstream]. The process is chosen, and started where need be,
+// by the client's first message, and again by initialize.
 func (p *Processes) Open(ctx context.Context) (wire.Conn, error) {
-	c := &processConn{processes: p, ready: make(chan struct{}), gone: make(chan struct{})}
-	if p.opts.Process == ProcessPerUser {
+	c := &processConn{processes: p, turn: make(chan struct{})}
+	if p.opts.Owner != nil {
 		c.owner = p.opts.Owner(ctx)
-		if c.owner == "" {
-			return nil, errors.New("opening an upstream for nobody")
-		}
+	}
+	if p.opts.Process == ProcessPerUser && c.owner == "" {
+		return nil, errors.New("opening an upstream for nobody")
 	}
 	return c, nil
 }
 
-// key says which process serves a client that opens with f.
+// key says which process serves a client that opens with f; p.mu is held.
 func (p *Processes) key(owner string, f wire.Frame) string {
 	switch p.opts.Process {
 	case ProcessShared:
 		return "shared"
 	case ProcessPerSession:
 		p.last++
-		return fmt.Sprintf("session-%d", p.last)
+		return "session-" + strconv.Itoa(p.last)
 	}
 	hash := sha256.New()
-	for _, part := range [][]byte{[]byte(owner), wire.Lookup(f.Raw, "params", "protocolVersion"), wire.Lookup(f.Raw, "params", "capabilities")} {
+	parts := [][]byte{[]byte(owner), nil, nil}
+	if f.Method == "initialize" {
+		parts[1], parts[2] = wire.Lookup(f.Raw, "params", "protocolVersion"), wire.Lookup(f.Raw, "params", "capabilities")
+	}
+	for _, part := range parts {
 		_, _ = fmt.Fprintf(hash, "%d:%s", len(part), part)
 	}
 	return hex.EncodeToString(hash.Sum(nil))
@@ -140,7 +152,10 @@ func (p *Processes) acquire(owner string, f wire.Frame) (*process, *muxClient, e
 	if p.closed {
 		return nil, nil, wire.ErrClosed
 	}
-	key := p.key(owner, f)
+	return p.acquireKey(p.key(owner, f), owner)
+}
+
+func (p *Processes) acquireKey(key, owner string) (*process, *muxClient, error) {
 	if proc := p.running[key]; proc != nil {
 		if client, err := proc.mux.attach(); err == nil {
 			proc.users++
@@ -149,21 +164,10 @@ func (p *Processes) acquire(owner string, f wire.Frame) (*process, *muxClient, e
 		}
 		p.drop(proc)
 	}
-	if fail := p.fails[key]; time.Now().Before(fail.next) {
-		return nil, nil, fmt.Errorf("the upstream has ended %d times right after its start; it is tried again in %s", fail.count, time.Until(fail.next).Round(time.Second))
-	}
-	if len(p.running) >= p.opts.MaxProcesses {
-		return nil, nil, fmt.Errorf("%w: %d are running", ErrTooManyProcesses, len(p.running))
-	}
-	conn, err := p.opts.Start()
+	proc, err := p.start(key, owner)
 	if err != nil {
-		p.failed(key)
 		return nil, nil, err
 	}
-	proc := &process{key: key, mux: newMux(conn, p.opts.Process == ProcessShared, p.opts.Logger), users: 1, begun: time.Now()}
-	proc.idle = time.AfterFunc(p.opts.IdleStop, func() { p.expire(proc) })
-	proc.idle.Stop()
-	p.running[key] = proc
 	client, err := proc.mux.attach()
 	if err != nil {
 		p.drop(proc)
@@ -172,31 +176,107 @@ func (p *Processes) acquire(owner string, f wire.Frame) (*process, *muxClient, e
 	return proc, client, nil
 }
 
-// failed notes a start that came to nothing; p.mu is held.
-func (p *Processes) failed(key string) {
-	fail := p.fails[key]
-	fail.count++
-	delay := min(firstDelay<<min(fail.count-1, 10), longestDelay)
-	fail.next = time.Now().Add(delay)
-	if len(p.fails) > 10000 {
-		clear(p.fails)
+// start starts a process for one user; p.mu is held.
+func (p *Processes) start(key, owner string) (*process, error) {
+	blame := key
+	if p.opts.Process == ProcessPerSession {
+		blame = "owner " + owner
 	}
-	p.fails[key] = fail
+	if err := p.delays.check(blame); err != nil {
+		return nil, err
+	}
+	if err := p.makeRoom(owner); err != nil {
+		return nil, err
+	}
+	conn, err := p.opts.Start()
+	if err != nil {
+		p.delays.failed(blame)
+		return nil, err
+	}
+	proc := &process{key: key, owner: owner, blame: blame, users: 1, begun: time.Now()}
+	proc.idle = time.AfterFunc(p.opts.IdleStop, func() { p.expire(proc) })
+	proc.idle.Stop()
+	proc.mux = newMux(conn, p.opts.Process == ProcessShared, p.opts.Logger, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.drop(proc)
+	})
+	p.running[key] = proc
+	return proc, nil
 }
 
-// drop forgets a process that has ended; p.mu is held.
+// makeRoom ends an idle process where one more would be too many; p.mu is held.
+func (p *Processes) makeRoom(owner string) error {
+	own := 0
+	for _, proc := range p.running {
+		if proc.owner == owner {
+			own++
+		}
+	}
+	ofOwner := owner != "" && own >= p.opts.MaxPerOwner && p.opts.Process != ProcessShared
+	if !ofOwner && len(p.running) < p.opts.MaxProcesses {
+		return nil
+	}
+	var longest *process
+	for _, proc := range p.running {
+		if proc.users == 0 && (!ofOwner || proc.owner == owner) && (longest == nil || proc.unused.Before(longest.unused)) {
+			longest = proc
+		}
+	}
+	switch {
+	case longest != nil:
+		p.end(longest)
+		return nil
+	case ofOwner:
+		return fmt.Errorf("%w: %d of the same caller are in use", ErrTooManyProcesses, own)
+	}
+	return fmt.Errorf("%w: %d are in use", ErrTooManyProcesses, len(p.running))
+}
+
+// move serves a client that opened with another message and now sends
+// initialize: by its own process, where that has greeted nobody and has no
+// other user, or else by the one that initialize asks for.
+func (p *Processes) move(proc *process, f wire.Frame) (*process, *muxClient, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, nil, wire.ErrClosed
+	}
+	key := p.key(proc.owner, f)
+	if key == proc.key {
+		return proc, nil, nil
+	}
+	if p.running[key] == nil && p.running[proc.key] == proc && proc.users == 1 && proc.mux.fresh() {
+		delete(p.running, proc.key)
+		proc.key, proc.blame = key, key
+		p.running[key] = proc
+		return proc, nil, nil
+	}
+	return p.acquireKey(key, proc.owner)
+}
+
+// drop forgets a process that has ended by itself; p.mu is held.
 func (p *Processes) drop(proc *process) {
 	if p.running[proc.key] != proc {
 		return
 	}
+	if time.Since(proc.begun) < quickEnd {
+		p.delays.failed(proc.blame)
+	} else {
+		p.delays.forget(proc.blame)
+	}
+	p.end(proc)
+}
+
+// end forgets a process and ends it; p.mu is held.
+func (p *Processes) end(proc *process) {
 	delete(p.running, proc.key)
 	proc.idle.Stop()
-	if time.Since(proc.begun) < quickEnd {
-		p.failed(proc.key)
-	} else {
-		delete(p.fails, proc.key)
-	}
-	go func() { _ = proc.mux.close() }() // it has ended: this only waits for it
+	p.ending.Go(func() {
+		if err := proc.mux.close(); err != nil {
+			p.opts.Logger.Debug("ending an upstream", "reason", err)
+		}
+	})
 }
 
 // release ends one use of a process.
@@ -207,52 +287,35 @@ func (p *Processes) release(proc *process, client *muxClient) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	proc.users--
-	if proc.users > 0 || p.running[proc.key] != proc {
-		return
-	}
-	select {
-	case <-proc.mux.ended():
-		p.drop(proc)
-		return
+	switch {
+	case proc.users > 0 || p.running[proc.key] != proc:
+	case p.opts.Process == ProcessPerSession:
+		p.end(proc)
 	default:
+		proc.unused = time.Now()
+		proc.idle.Reset(p.opts.IdleStop)
 	}
-	if p.opts.Process == ProcessPerSession {
-		delete(p.running, proc.key)
-		go func() { _ = proc.mux.close() }()
-		return
-	}
-	proc.idle.Reset(p.opts.IdleStop)
 }
 
 // expire ends a process that nobody uses.
 func (p *Processes) expire(proc *process) {
 	p.mu.Lock()
-	unused := proc.users == 0 && p.running[proc.key] == proc
-	if unused {
-		delete(p.running, proc.key)
+	defer p.mu.Unlock()
+	if proc.users > 0 || p.running[proc.key] != proc || time.Since(proc.unused) < p.opts.IdleStop {
+		return
 	}
-	p.mu.Unlock()
-	if unused {
-		p.opts.Logger.Info("an idle upstream was stopped")
-		_ = proc.mux.close()
-	}
+	p.opts.Logger.Debug("an idle upstream is stopped")
+	p.end(proc)
 }
 
 // Close ends all processes and waits for them.
 func (p *Processes) Close() error {
 	p.mu.Lock()
 	p.closed = true
-	all := make([]*process, 0, len(p.running))
 	for _, proc := range p.running {
-		proc.idle.Stop()
-		all = append(all, proc)
+		p.end(proc)
 	}
-	clear(p.running)
 	p.mu.Unlock()
-	var waiting sync.WaitGroup
-	for _, proc := range all {
-		waiting.Go(func() { _ = proc.mux.close() })
-	}
-	waiting.Wait()
+	p.ending.Wait()
 	return nil
 }

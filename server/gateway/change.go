@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+)
+
+// change is a new value for the member at a path of a message.
+type change struct {
+	value []byte // JSON
+	path  []string
+}
+
+func set(value []byte, path ...string) change { return change{value, path} }
+
+// changed returns a copy of f with the members replaced that f has; the rest
+// keeps its bytes. Where a member is repeated, the one that counts is replaced
+// (see wire.Find). The changes must not overlap.
+func changed(f wire.Frame, changes ...change) wire.Frame {
+	type edit struct {
+		start, end int
+		value      []byte
+	}
+	var edits []edit
+	size := len(f.Raw)
+	id := f.ID
+	for _, c := range changes {
+		start, end, ok := wire.Find(f.Raw, c.path...)
+		if !ok {
+			continue
+		}
+		edits = append(edits, edit{start, end, c.value})
+		size += len(c.value)
+		if len(c.path) == 1 && c.path[0] == "id" {
+			id = c.value
+		}
+	}
+	if len(edits) == 0 {
+		return f.Clone()
+	}
+	slices.SortFunc(edits, func(a, b edit) int { return a.start - b.start })
+	raw := make([]byte, 0, size)
+	at := 0
+	for _, e := range edits {
+		raw = append(append(raw, f.Raw[at:e.start]...), e.value...)
+		at = e.end
+	}
+	raw = append(raw, f.Raw[at:]...)
+	return wire.Frame{Raw: raw, Kind: f.Kind, ID: wire.ID(bytes.Clone(id)), Method: f.Method, Failed: f.Failed}
+}
+
+// ambiguous reports that readers could disagree on what stands at the path:
+// somewhere on it a member's name is repeated or differs in case only, which
+// some decoders, Go's among them, take for the same.
+func ambiguous(raw []byte, path ...string) bool {
+	for _, name := range path {
+		d := json.NewDecoder(bytes.NewReader(raw))
+		if t, err := d.Token(); err != nil || t != json.Delim('{') {
+			return false // nothing stands there
+		}
+		var found json.RawMessage
+		for d.More() {
+			key, err := d.Token()
+			var value json.RawMessage
+			if err != nil || d.Decode(&value) != nil {
+				return true
+			}
+			k, _ := key.(string)
+			if !strings.EqualFold(k, name) {
+				continue
+			}
+			if k != name || found != nil {
+				return true
+			}
+			found = value
+		}
+		if found == nil {
+			return false
+		}
+		raw = found
+	}
+	return false
+}
+
+// quoted returns s as a JSON string.
+func quoted(s string) []byte {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // strings always encode
+	return bytes.TrimRight(out.Bytes(), "\n")
+}
+
+// splice is changed for one member.
+func splice(f wire.Frame, value []byte, path ...string) wire.Frame {
+	return changed(f, set(value, path...))
+}
