@@ -126,11 +126,13 @@ func (d *demo) refusedWithoutToken(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	transport := wire.NewTransport()
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read-only
+	defer resp.Body.Close()
 	challenge := resp.Header.Get("WWW-Authenticate")
 	if resp.StatusCode != http.StatusUnauthorized || !strings.Contains(challenge, "resource_metadata=") {
 		return fmt.Errorf("the server answered %s with challenge %q instead of 401", resp.Status, challenge)
@@ -180,7 +182,7 @@ func (d *demo) signIn(ctx context.Context) error {
 }
 
 func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, d.exe, args...) //nolint:gosec // this program itself
+	c := exec.CommandContext(ctx, d.exe, args...)
 	c.Env = d.env()
 	return c
 }

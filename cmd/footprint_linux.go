@@ -25,7 +25,7 @@ func shrink() {
 	if err != nil {
 		return
 	}
-	defer maps.Close() //nolint:errcheck // read-only
+	defer maps.Close()
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
 		// address perms offset dev inode path (proc_pid_maps(5))
 		fields := strings.Fields(lines.Text())

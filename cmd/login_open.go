@@ -54,7 +54,7 @@ func openIn(browsers, address string) error {
 		} else {
 			args = append(args, address)
 		}
-		err := exec.Command(args[0], args[1:]...).Run() //nolint:gosec,noctx // the person's own choice, which outlives us
+		err := exec.Command(args[0], args[1:]...).Run() //nolint:noctx // the person's own choice, which outlives us
 		if err == nil {
 			return nil
 		}

@@ -33,7 +33,7 @@ func newLoginUI(o loginOptions) *loginUI {
 	f, ok := o.deps.Stderr.(*os.File)
 	return &loginUI{
 		deps: o.deps, out: o.out, w: o.deps.Stderr, stop: make(chan struct{}),
-		terminal: ok && term.IsTerminal(int(f.Fd())) && o.deps.Getenv("TERM") != "dumb", //nolint:gosec // a descriptor fits
+		terminal: ok && term.IsTerminal(int(f.Fd())) && o.deps.Getenv("TERM") != "dumb",
 	}
 }
 

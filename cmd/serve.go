@@ -205,7 +205,7 @@ func serveUntil(ctx context.Context, s *server.Server, o serveOptions, r ready) 
 			s.Close()
 			return err
 		}
-		defer os.Remove(o.readyFile) //nolint:errcheck // whoever reads it checks the pid
+		defer os.Remove(o.readyFile) // whoever reads it checks the pid
 	}
 	return s.Run(ctx)
 }

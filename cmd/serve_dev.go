@@ -100,7 +100,7 @@ func concretePort(ctx context.Context, listen string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding a free port: %w", err)
 	}
-	defer ln.Close() //nolint:errcheck // it accepted nothing
+	defer ln.Close()
 	return ln.Addr().String(), nil
 }
 
