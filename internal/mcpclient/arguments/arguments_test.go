@@ -203,7 +203,7 @@ func TestNearest(t *testing.T) {
 	candidates := []string{"get_quote", "list_symbols", "place_order", "a"}
 	for name, want := range map[string]string{
 		"get_quot": "get_quote", "getQuote": "get_quote", "list-symbols": "list_symbols", "listsymbol": "list_symbols",
-		"order": "place_order", "b": "a", "zzzzzz": "", "": "", strings.Repeat("x", 1000): "",
+		"order": "place_order", "b": "a", "get_qoute": "get_quote", "zzzzzz": "", "": "", strings.Repeat("x", 1000): "",
 	} {
 		if got := Nearest(name, candidates); got != want {
 			t.Errorf("Nearest(%.20q) = %q, want %q", name, got, want)

@@ -14,6 +14,7 @@ type Argument struct {
 	Kind        string
 	Required    bool
 	Description string
+	Default     json.RawMessage // nil where there is none
 }
 
 // Describe returns a tool's arguments: the required ones first, otherwise in
@@ -23,7 +24,7 @@ func Describe(inputSchema json.RawMessage) []Argument {
 	var out []Argument
 	for _, name := range s.names() {
 		p, _ := s.property(name)
-		out = append(out, Argument{Name: name, Kind: p.kind(), Required: slices.Contains(s.Required, name), Description: p.Description})
+		out = append(out, Argument{Name: name, Kind: p.kind(), Required: slices.Contains(s.Required, name), Description: p.Description, Default: p.Default})
 	}
 	slices.SortStableFunc(out, func(a, b Argument) int {
 		switch {

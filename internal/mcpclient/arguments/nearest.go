@@ -38,27 +38,30 @@ func fold(name string) string {
 // maxCompared bounds the names that are compared: the work is quadratic.
 const maxCompared = 100
 
-// distance is Levenshtein's.
+// distance counts the characters to insert, delete, replace or swap with their
+// neighbour (optimal string alignment).
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	if len(x) > maxCompared || len(y) > maxCompared {
 		return math.MaxInt
 	}
-	row := make([]int, len(y)+1)
-	for j := range row {
-		row[j] = j
+	above, last, row := make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)
+	for j := range last {
+		last[j] = j
 	}
 	for i := range x {
-		diagonal := row[0]
 		row[0] = i + 1
 		for j := range y {
-			cost := diagonal
+			cost := last[j]
 			if x[i] != y[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			row[j+1] = min(cost, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && x[i] == y[j-1] && x[i-1] == y[j] {
+				row[j+1] = min(row[j+1], above[j-1]+1)
+			}
 		}
+		above, last, row = last, row, above
 	}
-	return row[len(y)]
+	return last[len(y)]
 }

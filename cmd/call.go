@@ -1,0 +1,345 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/spf13/cobra"
+
+	"github.com/mcpctl/mcpctl/internal/mcpclient"
+	"github.com/mcpctl/mcpctl/internal/mcpclient/arguments"
+	"github.com/mcpctl/mcpctl/internal/wire"
+)
+
+// callOptions are the flags of mcpctl call.
+type callOptions struct {
+	deps     Deps
+	to       target
+	tool     string
+	resource string
+	prompt   string
+	words    []string
+	json     string
+	noCheck  bool
+	out      callOutput
+	save     string
+	roots    []string
+	remote   remoteFlags
+}
+
+func newCall(deps Deps, run func(context.Context, callOptions) error) *cobra.Command {
+	o := callOptions{deps: deps}
+	c := &cobra.Command{
+		Use:     "call {URL TOOL [KEY=VALUE]... | TOOL [KEY=VALUE]... -- COMMAND ARG...}",
+		Short:   "Call a tool of an MCP server, read a resource, or fill in a prompt",
+		GroupID: "client",
+		Long: `Call a tool of an MCP server and print what it returns. The server is a URL,
+reached as "mcpctl bridge" would with the sign-in of "mcpctl login", or a command
+after -- that speaks MCP on its standard input and output. --resource and --prompt
+take the place of the tool.
+
+Arguments are typed as the tool's schema wants them and checked before they are
+sent:
+
+  key=value      text, a number, true or false, or JSON where a list or an object
+                 is wanted
+  key=a key=b    a list
+  key.part=value a member of an object
+  key:=JSON      a JSON value, whatever the schema says
+  key=@FILE      the content of a file (@- is standard input; @@ is a plain @)
+  --json JSON    all arguments at once; key=value then changes single ones
+
+Progress is shown on a terminal. A server that asks for input asks on the
+terminal, and is declined elsewhere. Text, errors and log messages of the server
+are shown without control characters on a terminal, and as they are in a pipe.
+
+The exit code is 1 when the tool reports an error, and 2 when the arguments do
+not fit.`,
+		Example: `  mcpctl call https://mcp.contoso.com/mcp get_quote symbol=ADVW
+  mcpctl call https://mcp.contoso.com/mcp search filter.city=Rome tags=a tags=b limit=5 -o json
+  mcpctl call https://mcp.contoso.com/mcp import --json @rows.json
+  mcpctl call https://mcp.contoso.com/mcp --resource market://quotes/ADVW
+  mcpctl call https://mcp.contoso.com/mcp --prompt summary symbol=ADVW
+  mcpctl call echo message=hello -- npx -y @modelcontextprotocol/server-everything`,
+		Args: func(c *cobra.Command, args []string) error { return o.parse(c, args) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.check(c); err != nil {
+				return err
+			}
+			return run(c.Context(), o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.resource, "resource", "", "read the resource with this `URI` instead of calling a tool")
+	f.StringVar(&o.prompt, "prompt", "", "fill in the prompt with this `name` instead of calling a tool")
+	f.StringVar(&o.json, "json", "", "arguments as a `JSON` object; @FILE reads a file, - standard input")
+	f.BoolVar(&o.noCheck, "no-check", false, "send the arguments without checking them against the tool's schema")
+	f.StringVar(&o.save, "save", "", "save images, audio and other data into this `folder`")
+	f.StringArrayVar(&o.roots, "root", nil, "tell the server that it may work in this `folder` (repeatable)")
+	o.out.add(c)
+	o.remote.add(c, 0)
+	c.ValidArgsFunction = completeTool(deps)
+	return c
+}
+
+// parse takes the arguments apart: which are the server's, which the tool's.
+func (o *callOptions) parse(c *cobra.Command, args []string) error {
+	before, command := splitAtDash(c, args)
+	o.to.command = command
+	named := o.resource != "" || o.prompt != ""
+	switch {
+	case command != nil && len(command) == 0:
+		return errors.New("no command follows the --")
+	case command != nil && len(before) > 0 && looksLikeURL(before[0]):
+		return fmt.Errorf("the server is %s or the command after --, not both", before[0])
+	case command == nil && len(before) == 0:
+		return errors.New("name the URL of the MCP server, or its command after --")
+	case command == nil && !looksLikeURL(before[0]):
+		return fmt.Errorf("%q is not the URL of an MCP server: put the URL first, as in: mcpctl call https://mcp.example.com/mcp %s, or a server's command after --", before[0], strings.Join(before, " "))
+	case command == nil:
+		o.to.url, before = before[0], before[1:]
+	}
+	if !named {
+		if len(before) == 0 {
+			return fmt.Errorf("name the tool to call; mcpctl inspect %s lists them", o.to)
+		}
+		o.tool, before = before[0], before[1:]
+		if strings.Contains(o.tool, "=") && !strings.Contains(o.tool, " ") {
+			return fmt.Errorf("%q stands where the tool's name should", o.tool)
+		}
+	}
+	o.words = before
+	return nil
+}
+
+// check refuses flags that do not go together, before anything is sent.
+func (o *callOptions) check(c *cobra.Command) error {
+	switch {
+	case o.resource != "" && o.prompt != "":
+		return usagef(c, "choose --resource or --prompt, not both")
+	case o.resource != "" && (len(o.words) > 0 || o.json != ""):
+		return usagef(c, "a resource takes no arguments")
+	case o.prompt != "" && o.json != "":
+		return usagef(c, "--json is for tools; a prompt takes key=value")
+	}
+	for _, word := range o.words {
+		if _, err := arguments.Parse(word); err != nil {
+			return usageError(c, err)
+		}
+	}
+	return o.remote.check(c, o.to)
+}
+
+func runCall(ctx context.Context, o callOptions) error {
+	ctx, cancel := o.remote.limit(ctx)
+	defer cancel()
+	base, err := o.base()
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	roots, err := rootsOf(o.roots)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	ui := newCallUI(o.deps)
+	server, done, err := o.remote.connect(ctx, o.deps, o.to, dialOptions{elicit: ui, roots: roots, progress: ui.progress, log: ui.log})
+	if err != nil {
+		return err
+	}
+	defer done()
+	ui.server = oneLine(server.Server().ServerInfo.Name)
+	if wire.Lookup(server.Hello(), "capabilities", "logging") != nil {
+		if err := server.SetLogLevel(ctx, mcpLevel(server.level)); err != nil && ctx.Err() != nil {
+			return explainCall(ctx, err)
+		}
+	}
+	var result json.RawMessage
+	switch {
+	case o.resource != "":
+		result, err = server.ReadResource(ctx, o.resource)
+	case o.prompt != "":
+		result, err = o.fillIn(ctx, server, ui)
+	default:
+		result, err = o.callTool(ctx, server, ui, base)
+	}
+	ui.clear()
+	if err != nil {
+		return explainCall(ctx, err)
+	}
+	return o.print(result)
+}
+
+// base is the JSON object of --json, nil without.
+func (o callOptions) base() (json.RawMessage, error) {
+	switch {
+	case o.json == "":
+		return nil, nil
+	case o.json == "-":
+		return o.readFile("-")
+	case strings.HasPrefix(o.json, "@"):
+		return o.readFile(o.json[1:])
+	}
+	return json.RawMessage(o.json), nil
+}
+
+// readFile reads a file that an argument names, up to the size of a message.
+func (o callOptions) readFile(name string) ([]byte, error) {
+	from := o.deps.Stdin
+	if name != "-" {
+		f, err := os.Open(name) //nolint:gosec // named by the person
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		from = f
+	}
+	data, err := io.ReadAll(io.LimitReader(from, wire.DefaultMaxMessage+1))
+	if len(data) > wire.DefaultMaxMessage {
+		return nil, fmt.Errorf("%s is larger than a message may be (%s)", name, byteSize(wire.DefaultMaxMessage))
+	}
+	return data, err
+}
+
+// callTool finds the tool, makes its arguments and calls it.
+func (o callOptions) callTool(ctx context.Context, server *connection, ui *callUI, base json.RawMessage) (json.RawMessage, error) {
+	schema, err := o.inputSchema(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	args, err := arguments.Build(schema, base, o.words, o.readFile)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	if !o.noCheck && schema != nil {
+		if err := o.checkArguments(schema, args, ui); err != nil {
+			return nil, err
+		}
+	}
+	return server.CallTool(ctx, o.tool, args)
+}
+
+// inputSchema returns the schema of the tool, nil from a server that lists no
+// tools.
+func (o callOptions) inputSchema(ctx context.Context, server *connection) (json.RawMessage, error) {
+	if wire.Lookup(server.Hello(), "capabilities", "tools") == nil {
+		return nil, nil
+	}
+	var names []string
+	for item, err := range server.All(ctx, mcpclient.Tools) {
+		if err != nil {
+			return nil, err
+		}
+		name := wire.LookupString(item, "name")
+		if name == o.tool {
+			return wire.Lookup(item, "inputSchema"), nil
+		}
+		names = append(names, name)
+	}
+	return nil, o.notThere("tool", o.tool, names)
+}
+
+// notThere tells of a name that the server does not have.
+func (o callOptions) notThere(what, name string, names []string) error {
+	text := fmt.Sprintf("the server has no %s %q", what, name)
+	if near := arguments.Nearest(name, names); near != "" {
+		text += fmt.Sprintf("; did you mean %s?", oneLine(near))
+	} else if len(o.to.command) > 0 {
+		text += fmt.Sprintf(".\nRun: mcpctl inspect -- %s", o.to)
+	} else {
+		text += fmt.Sprintf(".\nRun: mcpctl inspect %s", o.to)
+	}
+	return &exitError{exitUsage, errors.New(text)}
+}
+
+func (o callOptions) checkArguments(schema, args json.RawMessage, ui *callUI) error {
+	report, err := arguments.Check(schema, args)
+	if errors.Is(err, arguments.ErrSchema) {
+		ui.note("The arguments were not checked: " + err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(report.Problems) == 0 {
+		for _, doubt := range report.Doubts {
+			ui.note("Note: " + doubt)
+		}
+		return nil
+	}
+	lines := []string{fmt.Sprintf("the arguments do not fit the tool %s:", o.tool)}
+	for _, p := range slices.Concat(report.Problems, report.Doubts) {
+		lines = append(lines, "  "+oneLine(p))
+	}
+	return &exitError{exitUsage, errors.New(strings.Join(lines, "\n") + "\nTo send them nevertheless, add --no-check.")}
+}
+
+// fillIn gets a prompt with the words as its arguments, which are all text.
+func (o callOptions) fillIn(ctx context.Context, server *connection, ui *callUI) (json.RawMessage, error) {
+	var names []string
+	var prompt *described
+	for item, err := range server.All(ctx, mcpclient.Prompts) {
+		if err != nil {
+			return nil, err
+		}
+		d := readDescribed(item)
+		if d.Name == o.prompt {
+			prompt = &d
+			break
+		}
+		names = append(names, d.Name)
+	}
+	if prompt == nil {
+		return nil, o.notThere("prompt", o.prompt, names)
+	}
+	schema := prompt.schema()
+	args, err := arguments.Build(schema, nil, o.words, o.readFile)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	if !o.noCheck {
+		if err := o.checkArguments(schema, args, ui); err != nil {
+			return nil, err
+		}
+	}
+	var texts map[string]string
+	if err := json.Unmarshal(args, &texts); err != nil {
+		return nil, &exitError{exitUsage, errors.New("a prompt's arguments are plain text: write key=value")}
+	}
+	return server.GetPrompt(ctx, o.prompt, texts)
+}
+
+// schema is a prompt's list of arguments as a JSON Schema.
+func (d described) schema() json.RawMessage {
+	properties, required := map[string]any{}, []string{}
+	for _, a := range d.Arguments {
+		properties[a.Name] = map[string]string{"type": "string", "description": a.Description}
+		if a.Required {
+			required = append(required, a.Name)
+		}
+	}
+	raw, err := json.Marshal(map[string]any{"type": "object", "properties": properties, "required": required})
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// rootsOf turns folders into what a server is told.
+func rootsOf(folders []string) ([]mcp.Root, error) {
+	var out []mcp.Root
+	for _, folder := range folders {
+		root, err := rootOf(folder)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, root)
+	}
+	return out, nil
+}
