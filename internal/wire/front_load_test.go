@@ -117,11 +117,11 @@ func (c *frontClient) dial() net.Conn {
 }
 
 // stalled sends a request by hand and never reads its answer.
-func (c *frontClient) stalled(method, body string) {
+func (c *frontClient) stalled(method, body string, header map[string]string) {
 	c.t.Helper()
 	conn := c.dial()
 	var raw bytes.Buffer
-	if err := c.request(c.t.Context(), method, body, nil).Write(&raw); err != nil {
+	if err := c.request(c.t.Context(), method, body, header).Write(&raw); err != nil {
 		c.t.Fatal(err)
 	}
 	if _, err := conn.Write(raw.Bytes()); err != nil {
@@ -151,7 +151,7 @@ func TestFrontStalledReader(t *testing.T) {
 		ft := startFrontWith(t, opts, sc)
 		c, other := ft.open("2025-06-18"), ft.open("2025-06-18")
 		s := <-sc.sessions
-		c.stalled(http.MethodGet, "")
+		c.stalled(http.MethodGet, "", nil)
 		eventually(t, "the stream to open", func() bool { _, alone := s.aloneSince(); return !alone })
 		ctx, cancel := context.WithCancel(t.Context())
 		pushedBack := make(chan error)
@@ -184,7 +184,7 @@ func TestFrontStalledReader(t *testing.T) {
 		sc := &script{sessions: make(chan *Session, 1)}
 		c := startFrontWith(t, opts, sc).open("2025-06-18")
 		s := <-sc.sessions
-		c.stalled(http.MethodPost, request("1", "test/silent", `{}`))
+		c.stalled(http.MethodPost, request("1", "test/silent", `{}`), nil)
 		eventually(t, "the request to arrive", func() bool { _, alone := s.aloneSince(); return !alone })
 		// After the client was cut, writing goes on into the log.
 		for range 200 {
