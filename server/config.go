@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Config is what an operator decides; the tags are the keys of mcpctl.yaml.
@@ -49,12 +50,27 @@ type Entra struct {
 // Upstream is the MCP server behind: exactly one of Command, URL and Builtin.
 type Upstream struct {
 	Name    string            `yaml:"name"`
-	Command []string          `yaml:"command"` // a process for each session
-	Dir     string            `yaml:"dir"`     // where it runs; the configuration's folder
+	Command []string          `yaml:"command"`
+	Dir     string            `yaml:"dir"` // where it runs; the configuration's folder
 	Env     map[string]string `yaml:"env"`
+	// Process is per-user, per-session or shared; per-user when empty.
+	Process string `yaml:"process"`
+	// IdleStop ends a process that nobody has used for so long; 10 minutes when zero.
+	IdleStop time.Duration `yaml:"idle_stop"`
+	Limits   ProcessLimits `yaml:"limits"`
+
 	URL     string            `yaml:"url"`
 	Headers map[string]string `yaml:"headers"`
 	Builtin []string          `yaml:"builtin"`
+}
+
+// ProcessLimits bound each process of a command, on Linux; zero is no limit.
+// See gateway.ResourceLimits for what they count.
+type ProcessLimits struct {
+	Memory    Size          `yaml:"memory"`
+	OpenFiles int           `yaml:"open_files"`
+	Processes int           `yaml:"processes"`
+	CPU       time.Duration `yaml:"cpu"`
 }
 
 // Limits bound what clients may use; zero is the default.

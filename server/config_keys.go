@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -31,7 +32,7 @@ func (r *configReader) root(n ast.Node) {
 		{"entra", r.entra},
 		{"upstreams", r.upstreams},
 		{"limits", r.section(append([]field{
-			{"body", r.size(&c.Limits.Body)},
+			{"body", r.size(&c.Limits.Body, minBody, maxBody)},
 			{"sessions_per_user", r.integer(&c.Limits.SessionsPerUser, 1, 10_000)},
 		}, later("requests_per_minute")...)...)},
 		{"audit", r.section(field{"file", r.newFile(&c.Audit.File)})},
@@ -59,13 +60,19 @@ func (r *configReader) entra(key string, n ast.Node) {
 func (r *configReader) upstreams(key string, n ast.Node) {
 	r.items(key, n, func(full string, item ast.Node) {
 		var up Upstream
-		var process string
 		r.mapping(full, item, append([]field{
 			{"name", r.string(&up.Name, checkUpstreamName)},
 			{"command", r.command(&up.Command)},
 			{"dir", r.folder(&up.Dir)},
 			{"env", r.texts(&up.Env, envFault)},
-			{"process", r.string(&process, checkProcess)},
+			{"process", r.string(&up.Process, oneOf("per-user", "per-session", "shared"))},
+			{"idle_stop", r.duration(&up.IdleStop, time.Second, 7*24*time.Hour)},
+			{"limits", r.section(
+				field{"memory", r.size(&up.Limits.Memory, minMemory, maxMemory)},
+				field{"open_files", r.integer(&up.Limits.OpenFiles, 16, 1<<20)},
+				field{"processes", r.integer(&up.Limits.Processes, 1, 1<<20)},
+				field{"cpu", r.duration(&up.Limits.CPU, time.Second, 365*24*time.Hour)},
+			)},
 			{"url", r.string(&up.URL, checkUpstreamURL)},
 			{"headers", r.texts(&up.Headers, headerFault)},
 			{"builtin", r.strings(&up.Builtin, oneOf(builtin.Names()...))},
@@ -75,17 +82,6 @@ func (r *configReader) upstreams(key string, n ast.Node) {
 		}
 		r.cfg.Upstreams = append(r.cfg.Upstreams, up)
 	})
-}
-
-// checkProcess: this version starts a process for each session.
-func checkProcess(value string) (message, fix string) {
-	switch value {
-	case "per-session":
-		return "", ""
-	case "per-user", "shared":
-		return value + " is not supported in this version", "Write per-session or remove the key"
-	}
-	return oneOf("per-session")(value)
 }
 
 func oneOf(names ...string) check {
@@ -272,7 +268,14 @@ const (
 	maxBody Size = 1 << 30
 )
 
-func (r *configReader) size(to *Size) func(string, ast.Node) {
+// Bounds of an upstream's limits.memory: no runtime starts with less than the
+// smallest.
+const (
+	minMemory Size = 16 << 20
+	maxMemory Size = 1 << 40
+)
+
+func (r *configReader) size(to *Size, low, high Size) func(string, ast.Node) {
 	return func(key string, n ast.Node) {
 		var text string
 		switch n := n.(type) {
@@ -289,10 +292,35 @@ func (r *configReader) size(to *Size) func(string, ast.Node) {
 		switch {
 		case err != nil:
 			r.fault(placeOf(n), key, "this is "+err.Error(), form)
-		case size < minBody || size > maxBody:
-			r.fault(placeOf(n), key, fmt.Sprintf("this must be from %s to %s", minBody, maxBody), form)
+		case size < low || size > high:
+			r.fault(placeOf(n), key, fmt.Sprintf("this must be from %s to %s", low, high), form)
 		default:
 			*to = size
+		}
+	}
+}
+
+// duration reads a span of time as time.ParseDuration does.
+func (r *configReader) duration(to *time.Duration, low, high time.Duration) func(string, ast.Node) {
+	return func(key string, n ast.Node) {
+		const form = "Write a number with its unit, like 90s, 10m or 2h"
+		text, ok := n.(*ast.StringNode)
+		if !ok {
+			if _, number := n.(*ast.IntegerNode); number {
+				r.fault(placeOf(n), key, "this has no unit", form)
+				return
+			}
+			r.wrongType(key, n, "a span of time")
+			return
+		}
+		d, err := time.ParseDuration(text.Value)
+		switch {
+		case err != nil:
+			r.fault(placeOf(n), key, "this is not a span of time", form)
+		case d < low || d > high:
+			r.fault(placeOf(n), key, fmt.Sprintf("this must be from %s to %s", low, high), form)
+		default:
+			*to = d
 		}
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mcpctl/mcpctl/server"
+	"github.com/mcpctl/mcpctl/server/gateway"
 )
 
 var update = flag.Bool("update", false, "write golden files instead of comparing")
@@ -57,10 +59,15 @@ func TestExampleIsValidWithItsComments(t *testing.T) {
 	for _, name := range []string{"tls.crt", "tls.key", "dev-ca.pem"} {
 		write(t, filepath.Join(dir, name), "")
 	}
+	limits := [2]string{"# limits: {", "limits: {"}
+	if !gateway.LimitsSupported {
+		limits[1] = limits[0] // a fault there
+	}
 	text := strings.NewReplacer(
+		limits[0], limits[1],
 		"# tls:", "tls:", "#   cert_file: /etc/mcpctl/tls.crt", "  cert_file: tls.crt", "#   key_file: /etc/mcpctl/tls.key", "  key_file: tls.key",
 		"# cloud:", "cloud:", "# required_roles:", "required_roles:", "# allowed_clients:", "allowed_clients:",
-		"# dir: /srv", "dir: .", "# env:\n    #  ", "env:\n     ", "# process:", "process:",
+		"# dir: /srv", "dir: .", "# env:\n    #  ", "env:\n     ", "# process:", "process:", "# idle_stop:", "idle_stop:",
 		"# limits:", "limits:", "#   body:", "  body:", "#   #", "  #", "#   sessions_per_user:", "  sessions_per_user:",
 		"# audit:", "audit:", "#   file: /var/log/mcpctl/", "  file: ", "# allowed_origins:", "allowed_origins:",
 	).Replace(string(raw))
@@ -78,11 +85,14 @@ func TestExampleIsValidWithItsComments(t *testing.T) {
 		},
 		Upstreams: []server.Upstream{{
 			Name: "files", Command: []string{"npx", "-y", "@modelcontextprotocol/server-filesystem", "/srv/data"}, Dir: dir,
-			Env: map[string]string{"LOG_LEVEL": "info"},
+			Env: map[string]string{"LOG_LEVEL": "info"}, Process: "per-user", IdleStop: 10 * time.Minute,
 		}},
 		Limits:         server.Limits{Body: 8 << 20, SessionsPerUser: 100},
 		Audit:          server.Audit{File: filepath.Join(dir, "audit.jsonl")},
 		AllowedOrigins: []string{"https://app.contoso.com"},
+	}
+	if gateway.LimitsSupported {
+		want.Upstreams[0].Limits = server.ProcessLimits{Memory: 1 << 30, OpenFiles: 1024, Processes: 500, CPU: time.Hour}
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got  %+v\nwant %+v", cfg, want)
@@ -218,7 +228,19 @@ func TestValues(t *testing.T) {
 		{"number as argument", builtin, "    command: [cat, 7]\n", "upstreams[0].command[1]: this must be text and is a number"},
 		{"number in env", builtin, "    command: [cat]\n    env: {PORT: 8080}\n", "upstreams[0].env.PORT: this must be text and is a number"},
 		{"env as list", builtin, "    command: [cat]\n    env: [A=b]\n", "upstreams[0].env: this must be keys with values and is a list"},
-		{"process", builtin, "    command: [cat]\n    process: shared\n", "upstreams[0].process: shared is not supported in this version"},
+		{"process", builtin, "    command: [cat]\n    process: shared\n    idle_stop: 90s\n", ""},
+		{"process by default", builtin, "    command: [cat]\n    idle_stop: 1h30m\n", ""},
+		{"unknown process", builtin, "    command: [cat]\n    process: per-usr\n", "upstreams[0].process: \"per-usr\" is not known here"},
+		{"process of a url", builtin, "    url: https://a.example/mcp\n    process: shared\n", "upstreams[0].process: this is for upstreams with a command only"},
+		{"idle stop per session", builtin, "    command: [cat]\n    process: per-session\n    idle_stop: 1h\n", "upstreams[0].idle_stop: this does not go with process: per-session"},
+		{"idle stop of a url", builtin, "    url: https://a.example/mcp\n    idle_stop: 1h\n", "upstreams[0].idle_stop: this is for upstreams with a command only"},
+		{"idle stop without unit", builtin, "    command: [cat]\n    idle_stop: 90\n", "upstreams[0].idle_stop: this has no unit"},
+		{"idle stop, no time", builtin, "    command: [cat]\n    idle_stop: soon\n", "upstreams[0].idle_stop: this is not a span of time"},
+		{"idle stop too short", builtin, "    command: [cat]\n    idle_stop: 1ms\n", "upstreams[0].idle_stop: this must be from 1s to 168h0m0s"},
+		{"idle stop as list", builtin, "    command: [cat]\n    idle_stop: [1h]\n", "upstreams[0].idle_stop: this must be a span of time and is a list"},
+		{"limits of a url", builtin, "    url: https://a.example/mcp\n    limits: {memory: 1GiB}\n", "upstreams[0].limits: this is for upstreams with a command only"},
+		{"memory too small", builtin, "    command: [cat]\n    limits: {memory: 1MiB}\n", "upstreams[0].limits.memory: this must be from 16MiB to 1024GiB"},
+		{"unknown limit", builtin, "    command: [cat]\n    limits: {open_file: 100}\n", "upstreams[0].limits.open_file: unknown key"},
 		{"no such folder", builtin, "    command: [cat]\n    dir: none\n", "upstreams[0].dir: there is no folder"},
 		{"two upstreams", builtin, builtin + "  - {name: b, builtin: [market]}\n", "upstreams: several upstreams are not supported"},
 		{"on_behalf_of", builtin, "    url: https://a.example/mcp\n    on_behalf_of: {scopes: [x]}\n", "upstreams[0].on_behalf_of: not supported in this version"},

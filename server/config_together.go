@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/mcpctl/mcpctl/server/gateway"
 )
 
 // checkTogether finds what is missing and what contradicts. Keys whose value
@@ -131,7 +133,7 @@ func (r *configReader) checkUpstreams() {
 
 // belongsTo names the kind of upstream that a key is for.
 var belongsTo = []struct{ key, kind string }{
-	{"dir", "command"}, {"env", "command"}, {"process", "command"}, {"headers", "url"},
+	{"dir", "command"}, {"env", "command"}, {"process", "command"}, {"idle_stop", "command"}, {"limits", "command"}, {"headers", "url"},
 }
 
 func (r *configReader) checkUpstream(key string, up Upstream) {
@@ -157,6 +159,12 @@ func (r *configReader) checkUpstream(key string, up Upstream) {
 		if full := key + "." + b.key; r.has(full) && kinds[0] != b.kind {
 			r.fault(r.at(full), full, "this is for upstreams with a "+b.kind+" only", "Remove it")
 		}
+	}
+	if full := key + ".idle_stop"; r.has(full) && up.Process == "per-session" {
+		r.fault(r.at(full), full, "this does not go with process: per-session, where a process ends with its session", "Remove one")
+	}
+	if full := key + ".limits"; r.has(full) && len(up.Command) > 0 && !gateway.LimitsSupported {
+		r.fault(r.at(full), full, "this needs Linux", "Remove it, and limit the upstream by other means, such as a container")
 	}
 	if kinds[0] == "builtin" && len(up.Builtin) == 0 {
 		r.emptyList(key+".builtin", "Choose what to offer")

@@ -24,7 +24,7 @@ func (s *Server) openUpstream(version string) (gateway.Upstream, error) {
 		if _, err := exec.LookPath(up.Command[0]); err != nil && !errors.Is(err, exec.ErrDot) {
 			return nil, fmt.Errorf("finding the upstream's program: %w. Check the command, or name it with its full path", err)
 		}
-		return gateway.Command{Args: up.Command, Dir: up.Dir, Env: up.Env, Logger: s.log.With("upstream", up.Name)}, nil
+		return s.openCommand(up)
 	case up.URL != "":
 		header := http.Header{}
 		for name, value := range up.Headers {
@@ -37,6 +37,34 @@ func (s *Server) openUpstream(version string) (gateway.Upstream, error) {
 		return builtin.New(builtin.Options{Names: up.Builtin, Caller: caller, Version: version, Logger: s.log})
 	}
 	return nil, errors.New("the upstream has neither a command, nor a url, nor builtin tools")
+}
+
+// openCommand makes an upstream of processes, shared as the configuration says.
+func (s *Server) openCommand(up Upstream) (gateway.Upstream, error) {
+	log := s.log.With("upstream", up.Name)
+	command := gateway.Command{
+		Args: up.Command, Dir: up.Dir, Env: up.Env, Logger: log,
+		Limits: gateway.ResourceLimits{
+			Memory: int64(up.Limits.Memory), OpenFiles: up.Limits.OpenFiles, Processes: up.Limits.Processes, CPU: up.Limits.CPU,
+		},
+	}
+	processes, err := gateway.NewProcesses(gateway.ProcessOptions{
+		Start: command.Start, Process: gateway.Process(up.Process), Owner: principal, IdleStop: up.IdleStop, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.upstream = processes
+	return processes, nil
+}
+
+// principal is the key of whoever a request comes from, "" for nobody.
+func principal(ctx context.Context) string {
+	p, ok := auth.FromContext(ctx)
+	if !ok {
+		return ""
+	}
+	return p.Key()
 }
 
 type closerFunc func()

@@ -345,7 +345,9 @@ func subscribe(id, uri string) string {
 	return `{"jsonrpc":"2.0","id":` + id + `,"method":"resources/subscribe","params":{"uri":"` + uri + `"}}`
 }
 
-func unsubscribe(id, uri string) string { return strings.Replace(subscribe(id, uri), "sub", "unsub", 1) }
+func unsubscribe(id, uri string) string {
+	return strings.Replace(subscribe(id, uri), "sub", "unsub", 1)
+}
 
 func updated(uri string) string {
 	return `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"` + uri + `"}}`
