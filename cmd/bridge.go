@@ -5,27 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/mcpctl/mcpctl/bridge"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
 // bridgeOptions are the flags of mcpctl bridge.
 type bridgeOptions struct {
-	deps       Deps
-	url        string
-	transport  string
-	headers    []string
-	noAuth     bool
-	maxMessage int
-	log        logFlags
+	deps        Deps
+	url         string
+	transport   string
+	headers     headerFlags
+	noAuth      bool
+	maxMessage  int
+	maxInFlight int
+	retryTime   time.Duration
+	finishTime  time.Duration
+	network     networkFlags
+	log         logFlags
 }
 
 func newBridge(deps Deps, run func(context.Context, bridgeOptions) error) *cobra.Command {
@@ -39,7 +41,16 @@ sign-in made by "mcpctl login URL".
 
 This is the command for the configuration of Claude Desktop, Cursor, VS Code and
 other clients. It speaks JSON-RPC on standard input and output; everything else
-goes to standard error. It never opens a browser and never asks anything.`,
+goes to standard error, and to a log that "mcpctl logs URL" shows. It never opens
+a browser and never asks anything.
+
+MCP clients start commands with hardly any environment variables. What the
+network asks for is best told once, to mcpctl login (--proxy, --ca-file,
+--client-cert): bridges take it from the profile. Without it they use the proxy
+variables, else the settings of Windows or macOS.
+
+The bridge ends when its input does, when it is told to, and, save on Windows,
+where the input then ends too, when the program that started it is gone.`,
 		Example: `  mcpctl login https://mcp.contoso.com/mcp
   mcpctl bridge https://mcp.contoso.com/mcp
 
@@ -49,7 +60,13 @@ goes to standard error. It never opens a browser and never asks anything.`,
     "args": ["bridge", "https://mcp.contoso.com/mcp"]}}}
 
   # a server on this machine, without sign-in
-  mcpctl bridge http://127.0.0.1:8080/mcp --no-auth`,
+  mcpctl bridge http://127.0.0.1:8080/mcp --no-auth
+
+  # a server with a key of its own, from the variables of the client's entry
+  mcpctl bridge https://mcp.example.com/mcp --header 'X-Api-Key: ${EXAMPLE_KEY}'
+
+  # through a proxy that inspects TLS, for this run only
+  mcpctl bridge https://mcp.contoso.com/mcp --proxy http://proxy.contoso.com:8080 --ca-file contoso-root.pem`,
 		Args: oneURL,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.url = args[0]
@@ -58,9 +75,13 @@ goes to standard error. It never opens a browser and never asks anything.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.transport, "transport", bridge.TransportAuto, "`transport` to the server: auto, http (Streamable HTTP) or sse (HTTP+SSE)")
-	f.StringArrayVar(&o.headers, "header", nil, "send this `'Name: value'` with every request (repeatable)")
-	f.BoolVar(&o.noAuth, "no-auth", false, "send no token, for servers that need none or get theirs by --header")
+	o.headers.add(c)
+	f.BoolVar(&o.noAuth, "no-auth", false, "send no token, for servers that need none; an Authorization header implies it")
 	f.IntVar(&o.maxMessage, "max-message", wire.DefaultMaxMessage>>20, "largest message to relay, in `MiB`")
+	f.IntVar(&o.maxInFlight, "max-in-flight", 1000, "largest `number` of requests that wait for the server at a time; more are answered with an error")
+	f.DurationVar(&o.retryTime, "retry-time", 20*time.Second, "`time` for which a request that could not be delivered is tried again")
+	f.DurationVar(&o.finishTime, "finish-time", 10*time.Second, "`time` for which running requests are waited for after the end of input")
+	o.network.add(c)
 	o.log.add(c, "warn")
 	completeValues(c, "transport", transports...)
 	return c
@@ -70,46 +91,115 @@ goes to standard error. It never opens a browser and never asks anything.`,
 const settled = 800 * time.Millisecond
 
 func runBridge(ctx context.Context, o bridgeOptions) error {
-	if _, err := checkEndpoint(o.url); err != nil {
+	if err := o.check(); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if err := checkTransport(o.transport); err != nil {
+	var err error
+	if o.deps.Network, err = o.network.settings(o.deps.Now); err != nil {
 		return err
 	}
-	header, err := parseHeaders(o.headers)
+	header, err := o.headers.read(o.deps.Getenv)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if o.maxMessage < 1 || o.maxMessage > 1024 {
-		return &exitError{exitUsage, fmt.Errorf("--max-message must be between 1 and 1024 MiB, not %d", o.maxMessage)}
-	}
-	log, closeLog, err := o.log.open(o.deps.Stderr)
+	log, runLog, closeLog, err := o.openLogs(header.secrets)
 	if err != nil {
 		return err
 	}
 	defer closeLog()
+	for _, warning := range header.warnings {
+		log.Warn("a file of headers is not private", "reason", warning)
+	}
+	ctx, release := withParent(ctx, parentAlive())
+	defer release()
 
 	opts := bridge.Options{
-		URL:        o.url,
-		Transport:  o.transport,
-		Header:     header,
-		MaxMessage: o.maxMessage << 20,
-		Logger:     log,
+		URL:           o.url,
+		Transport:     o.transport,
+		Header:        header.Header,
+		MaxMessage:    o.maxMessage << 20,
+		MaxInFlight:   o.maxInFlight,
+		Patience:      o.retryTime,
+		FinishTimeout: o.finishTime,
+		Logger:        log,
 	}
-	if !o.noAuth {
+	transport, err := newProfileTransport(o.deps, o.url, log)
+	if err != nil {
+		return err
+	}
+	defer transport.CloseIdleConnections()
+	opts.HTTP = transport
+	if !o.noAuth && !header.authorizes() {
 		if opts, err = withProfile(o.deps, opts); err != nil {
 			return err
 		}
 	}
 	opts.Client = o.client(log)
-	log.Info("bridge started", "url", o.url, "version", buildVersion().Version)
+	log.Info(msgStarted, "url", o.url, "version", buildVersion().Version)
 	defer time.AfterFunc(settled, shrink).Stop()
 	err = bridge.Run(ctx, opts)
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		log.Info("bridge stopped by a signal")
+	switch {
+	case err == nil:
+		log.Info(msgEnded, "reason", "the MCP client closed its end")
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		reason := "a signal"
+		if errors.Is(context.Cause(ctx), errOrphaned) {
+			reason = errOrphaned.Error()
+		}
+		log.Info(msgEnded, "reason", reason)
 		return nil // an orderly stop
+	default:
+		runLog.Error(msgEnded, "reason", err) // standard error gets it from Main
 	}
 	return err
+}
+
+// check refuses flags that can't be used, before anything is opened.
+func (o bridgeOptions) check() error {
+	if _, err := checkEndpoint(o.url); err != nil {
+		return err
+	}
+	if err := checkTransport(o.transport); err != nil {
+		return err
+	}
+	if o.maxMessage < 1 || o.maxMessage > 1024 {
+		return fmt.Errorf("--max-message must be between 1 and 1024 MiB, not %d", o.maxMessage)
+	}
+	if o.maxInFlight < 1 || o.maxInFlight > 100_000 {
+		return fmt.Errorf("--max-in-flight must be between 1 and 100000, not %d", o.maxInFlight)
+	}
+	if o.retryTime < time.Second || o.retryTime > 10*time.Minute {
+		return fmt.Errorf("--retry-time must be between 1s and 10m, not %v", o.retryTime)
+	}
+	if o.finishTime < time.Second || o.finishTime > time.Hour {
+		return fmt.Errorf("--finish-time must be between 1s and 1h, not %v", o.finishTime)
+	}
+	return nil
+}
+
+// openLogs opens the log that the flags describe together with the one that
+// "mcpctl logs" shows, and the latter alone. Without a place to keep that the
+// bridge still works.
+func (o bridgeOptions) openLogs(secrets []string) (log, run *slog.Logger, done func(), err error) {
+	flagged, closeFlagged, err := o.log.handler(o.deps.Stderr)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	level, err := o.log.threshold()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	kept, closeKept, err := openRunLog(o.url, min(level, slog.LevelInfo))
+	if err != nil {
+		log = slog.New(redact.NewHandler(flagged, secrets...))
+		log.Debug("no log is kept for mcpctl logs", "reason", err)
+		return log, slog.New(slog.DiscardHandler), closeFlagged, nil
+	}
+	log = slog.New(redact.NewHandler(slog.NewMultiHandler(flagged, kept), secrets...))
+	return log, slog.New(redact.NewHandler(kept, secrets...)), func() {
+		closeKept()
+		closeFlagged()
+	}, nil
 }
 
 // client is the connection to the MCP client that started the bridge.
@@ -121,19 +211,4 @@ func (o bridgeOptions) client(log *slog.Logger) wire.Conn {
 		return wire.Stdio(in, out, stream)
 	}
 	return wire.NewStream(o.deps.Stdin, o.deps.Stdout, stream)
-}
-
-// parseHeaders reads 'Name: value' flags. A value is never repeated in an
-// error: it may be a secret.
-func parseHeaders(flags []string) (http.Header, error) {
-	h := http.Header{}
-	for _, flag := range flags {
-		name, value, ok := strings.Cut(flag, ":")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-			return nil, errors.New(`--header wants 'Name: value', with a header's name before the colon`)
-		}
-		h.Add(name, value)
-	}
-	return h, nil
 }

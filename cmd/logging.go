@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/mcpctl/mcpctl/internal/logfile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // logFlags are the flags of commands that run for long.
@@ -18,26 +19,42 @@ type logFlags struct {
 
 func (l *logFlags) add(c *cobra.Command, level string) {
 	c.Flags().StringVar(&l.level, "log-level", level, "least severe `level` to log: debug, info, warn or error")
-	c.Flags().StringVar(&l.file, "log-file", "", "append the log to this `file` instead of standard error")
+	c.Flags().StringVar(&l.file, "log-file", "", "append the log to this `file` instead of standard error; it is kept in 3 files of 10 MiB")
 	completeValues(c, "log-level", "debug", "info", "warn", "error")
 }
 
-// open returns the logger and what closes its file.
-func (l *logFlags) open(stderr io.Writer) (*slog.Logger, func(), error) {
+// threshold returns the least severe level.
+func (l *logFlags) threshold() (slog.Level, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(l.level)); err != nil {
-		return nil, nil, &exitError{exitUsage, fmt.Errorf("unknown log level %q: use debug, info, warn or error", l.level)}
+		return level, &exitError{exitUsage, fmt.Errorf("unknown log level %q: use debug, info, warn or error", l.level)}
+	}
+	return level, nil
+}
+
+// open returns the logger and what closes its file. It masks credentials, and
+// the secrets wherever they occur.
+func (l *logFlags) open(stderr io.Writer, secrets ...string) (*slog.Logger, func(), error) {
+	h, done, err := l.handler(stderr)
+	if err != nil {
+		return nil, nil, err
+	}
+	return slog.New(redact.NewHandler(h, secrets...)), done, nil
+}
+
+// handler returns what writes the log that the flags describe.
+func (l *logFlags) handler(stderr io.Writer) (slog.Handler, func(), error) {
+	level, err := l.threshold()
+	if err != nil {
+		return nil, nil, err
 	}
 	w, done := stderr, func() {}
 	if l.file != "" {
-		if err := os.MkdirAll(filepath.Dir(l.file), 0o700); err != nil {
-			return nil, nil, fmt.Errorf("creating the log's folder: %w. Choose another file with --log-file", err)
-		}
-		f, err := os.OpenFile(l.file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		f, err := logfile.Open(l.file, logfile.Options{})
 		if err != nil {
-			return nil, nil, fmt.Errorf("opening the log: %w. Choose another file with --log-file", err)
+			return nil, nil, fmt.Errorf("%w. Choose another file with --log-file", err)
 		}
 		w, done = f, func() { _ = f.Close() }
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})), done, nil
+	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}), done, nil
 }

@@ -98,7 +98,7 @@ func runLogin(ctx context.Context, o loginOptions) error {
 			return err
 		}
 	}
-	if o.deps.Network, err = o.network.settings(); err != nil {
+	if o.deps.Network, err = o.network.settings(o.deps.Now); err != nil {
 		return err
 	}
 	profiles, err := openProfiles(o.deps)

@@ -18,9 +18,9 @@ func newLogout(deps Deps) *cobra.Command {
 		Use:     "logout [URL]",
 		Short:   "Sign out: forget a server's profile and erase its tokens",
 		GroupID: "client",
-		Long: `Forget the profile of the server at URL and erase its tokens, or everything with
---all. The key in the keyring is erased with the last profile, so that no copy of
-the token file can be opened again.
+		Long: `Forget the profile of the server at URL, erase its tokens and remove the log of
+its bridges, or everything with --all. The key in the keyring is erased with the
+last profile, so that no copy of the token file can be opened again.
 
 Entra ID has no way to revoke single tokens: an access token that was already
 handed out stays valid until it expires, within about an hour.`,
@@ -52,7 +52,7 @@ func logoutAll(ctx context.Context, deps Deps) error {
 	if err != nil {
 		return err
 	}
-	faults := []error{profiles.Clear()}
+	faults := []error{profiles.Clear(), removeRunLogs()}
 	for _, dev := range []bool{false, true} {
 		faults = append(faults, eraseStore(ctx, dev))
 	}
@@ -83,7 +83,7 @@ func logoutOne(ctx context.Context, deps Deps, url string) error {
 		return err
 	}
 	if err != nil { // damaged: there is nothing to keep of it
-		return errors.Join(err, profiles.Delete(url))
+		return errors.Join(err, profiles.Delete(url), removeRunLog(url))
 	}
 	list, err := profiles.List()
 	if err != nil {
@@ -99,7 +99,7 @@ func logoutOne(ctx context.Context, deps Deps, url string) error {
 			sameAccount++
 		}
 	}
-	if err := profiles.Delete(url); err != nil {
+	if err := errors.Join(profiles.Delete(url), removeRunLog(url)); err != nil {
 		return err
 	}
 	text := "Signed out from " + p.URL + "."

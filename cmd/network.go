@@ -2,7 +2,11 @@ package cmd
 
 import (
 	"log/slog"
+	"net"
 	"net/http"
+	"reflect"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,9 +28,13 @@ func (n *networkFlags) add(c *cobra.Command) {
 	f.StringVar(&n.ClientPassword, "client-cert-password-file", "", "`file` with the password of a PKCS#12 client certificate")
 }
 
-// settings returns what the flags say, with absolute paths.
-func (n *networkFlags) settings() (netconf.Settings, error) {
+// settings returns what the flags say, with absolute paths. What can't be used
+// is an error at once.
+func (n *networkFlags) settings(now func() time.Time) (netconf.Settings, error) {
 	s, err := n.Absolute()
+	if err == nil {
+		_, err = netconf.Open(netconf.Options{Settings: s, Now: now})
+	}
 	if err != nil {
 		return s, &exitError{exitUsage, err}
 	}
@@ -64,7 +72,8 @@ func authorityTransport(deps Deps, p profile.Profile, authority entra.Authority,
 	return n.RoundTripper(n.SignInTransport())
 }
 
-// unusable fails each request.
+// unusable fails each request. The error is that of a connection that was not
+// made, so that nothing counts as sent.
 type unusable struct{ err error }
 
 // RoundTrip implements http.RoundTripper.
@@ -72,7 +81,7 @@ func (u unusable) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		_ = req.Body.Close()
 	}
-	return nil, u.err
+	return nil, &netconf.Error{Text: u.err.Error(), Err: &net.OpError{Op: "dial", Err: u.err}}
 }
 
 // resourceClient asks the MCP server of a profile about signing in.
@@ -82,4 +91,71 @@ func resourceClient(deps Deps, p profile.Profile, log *slog.Logger) (*entra.HTTP
 		return nil, err
 	}
 	return entra.NewResourceClient(p.URL, p.DevCA, transport)
+}
+
+// profileTransport connects to an MCP server as its profile says now, so that a
+// login with another proxy or CA counts at once.
+type profileTransport struct {
+	deps     Deps
+	profiles *profile.Store
+	url      string
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	stamp   string // of the profile's file when it was read
+	network profile.Network
+	current http.RoundTripper
+}
+
+func newProfileTransport(deps Deps, url string, log *slog.Logger) (*profileTransport, error) {
+	profiles, err := openProfiles(deps)
+	if err != nil {
+		return nil, err
+	}
+	return &profileTransport{deps: deps, profiles: profiles, url: url, log: log}, nil
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *profileTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.transport().RoundTrip(req)
+}
+
+// CloseIdleConnections closes idle connections, as http.Transport does.
+func (t *profileTransport) CloseIdleConnections() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	closeIdle(t.current)
+}
+
+func (t *profileTransport) transport() http.RoundTripper {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	stamp := "none"
+	if path, err := t.profiles.Path(t.url); err == nil {
+		stamp = fileStamp(path)
+	}
+	if t.current != nil && stamp == t.stamp {
+		return t.current
+	}
+	p, err := t.profiles.Load(t.url)
+	if err != nil {
+		p = profile.Profile{} // whoever needs the rest of it says what is wrong
+	}
+	t.stamp = stamp
+	if t.current != nil && reflect.DeepEqual(p.Network, t.network) {
+		return t.current
+	}
+	closeIdle(t.current)
+	t.network = p.Network
+	if t.current, err = serverTransport(t.deps, p.Network, t.log); err != nil {
+		t.log.Error("the server can't be reached with these settings", "reason", err)
+		t.current = unusable{err}
+	}
+	return t.current
+}
+
+func closeIdle(rt http.RoundTripper) {
+	if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }

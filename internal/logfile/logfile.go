@@ -158,7 +158,7 @@ func (l *File) rotate() {
 	}
 	defer func() { _ = lock.Unlock() }()
 	open, err := l.f.Stat()
-	if err != nil {
+	if err != nil || !open.Mode().IsRegular() { // a pipe, or a terminal
 		return
 	}
 	if now, err := os.Stat(l.path); err == nil && !os.SameFile(open, now) {
