@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+)
+
+// Evidence collects what was decided about one request on its way through the
+// gateway, for its audit record. It is safe for concurrent use; the nil
+// Evidence keeps nothing.
+type Evidence struct {
+	mu       sync.Mutex
+	denied   bool
+	rule     string
+	upstream string
+	cached   bool
+}
+
+type evidenceKey struct{}
+
+// WithEvidence returns a context for one request that carries new evidence.
+func WithEvidence(ctx context.Context) (context.Context, *Evidence) {
+	e := &Evidence{}
+	return context.WithValue(ctx, evidenceKey{}, e), e
+}
+
+func evidenceOf(ctx context.Context) *Evidence {
+	e, _ := ctx.Value(evidenceKey{}).(*Evidence)
+	return e
+}
+
+func (e *Evidence) decided(allowed bool, rule string) {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.denied, e.rule = !allowed, rule
+}
+
+func (e *Evidence) sentTo(upstream string) {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.upstream = upstream
+}
+
+func (e *Evidence) fromCache() {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cached = true
+}
+
+// Decision returns whether the request was denied, and by which rule; no rule
+// where nothing was decided.
+func (e *Evidence) Decision() (denied bool, rule string) {
+	if e == nil {
+		return false, ""
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.denied, e.rule
+}
+
+// Route returns the upstream that got the request, and whether the answer came
+// from the cache instead.
+func (e *Evidence) Route() (upstream string, cached bool) {
+	if e == nil {
+		return "", false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.upstream, e.cached
+}

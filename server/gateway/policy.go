@@ -1,0 +1,227 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+	"github.com/mcpctl/mcpctl/server/policy"
+)
+
+// CodeDenied is the error code for what a policy denies, where the answer can't
+// be a tool error. It lies outside the ranges that JSON-RPC 2.0 §5.1 and MCP reserve.
+const CodeDenied = -31011
+
+// PolicyOptions configure the step that decides.
+type PolicyOptions struct {
+	// Policy returns the rules in force; nil rules allow everything. It is
+	// asked for each request, so that rules can change under way.
+	Policy func() *policy.Policy
+	// Caller describes who sent the message that ctx came with.
+	Caller func(ctx context.Context) (policy.User, policy.Client)
+	// Challenge builds the WWW-Authenticate field that asks for scopes (RFC
+	// 6750 §3, error insufficient_scope).
+	Challenge func(ctx context.Context, scopes []string) string
+	// Upstream names the only upstream; "" where names carry their upstream as
+	// in name__tool.
+	Upstream string
+	Logger   *slog.Logger
+}
+
+// decider lets through what the policy allows and takes out of lists what it
+// can't allow. It implements wire.Remote.
+type decider struct {
+	opts    PolicyOptions
+	deliver wire.Deliver
+	next    wire.Remote
+
+	mu      sync.Mutex
+	lists   map[string]listRequest // requests for lists under way, by id key
+	tools   map[string]json.RawMessage
+	private int
+	answers map[string]chan wire.Frame // of the decider's own requests
+}
+
+type listRequest struct {
+	ctx  context.Context
+	kind string
+}
+
+func newDecider(opts PolicyOptions, deliver wire.Deliver, dial func(wire.Deliver) (wire.Remote, error)) (*decider, error) {
+	d := &decider{opts: opts, deliver: deliver, lists: map[string]listRequest{}, tools: map[string]json.RawMessage{}, answers: map[string]chan wire.Frame{}}
+	var err error
+	d.next, err = dial(d.fromNext)
+	return d, err
+}
+
+// Listen implements wire.Remote.
+func (d *decider) Listen(ctx context.Context) error { return d.next.Listen(ctx) }
+
+// End implements wire.Remote.
+func (d *decider) End(ctx context.Context) error { return d.next.End(ctx) }
+
+// Exchange implements wire.Remote.
+func (d *decider) Exchange(ctx context.Context, f wire.Frame) error {
+	rules := d.opts.Policy()
+	if rules == nil || f.Kind != wire.Request {
+		return d.next.Exchange(ctx, f)
+	}
+	if kind := listKind(f.Method); kind != "" {
+		key := f.ID.Key()
+		d.mu.Lock()
+		d.lists[key] = listRequest{ctx, kind}
+		d.mu.Unlock()
+		defer func() {
+			d.mu.Lock()
+			delete(d.lists, key)
+			d.mu.Unlock()
+		}()
+		return d.next.Exchange(ctx, f)
+	}
+	in, asked, err := d.input(ctx, f)
+	if err != nil {
+		evidenceOf(ctx).decided(false, "ambiguous-request")
+		return d.deliver(ctx, wire.NewError(f.ID, wire.CodeInvalidParams, "Invalid params: "+err.Error(), nil))
+	}
+	if !asked {
+		return d.next.Exchange(ctx, f)
+	}
+	decision := rules.Decide(ctx, in)
+	evidenceOf(ctx).decided(decision.Allowed, decision.Rule)
+	if decision.Allowed {
+		return d.next.Exchange(ctx, f)
+	}
+	return d.refuse(ctx, f, in, decision)
+}
+
+// refuse answers a denied request: with a challenge where more scopes would
+// help (MCP 2025-11-25, basic/authorization, "Scope Challenge Handling"), else
+// with an error that names the rule.
+func (d *decider) refuse(ctx context.Context, f wire.Frame, in policy.Input, decision policy.Decision) error {
+	what := fmt.Sprintf("%s %q", in.Tool.Kind, in.Tool.Name)
+	if len(decision.MissingScopes) > 0 {
+		text := fmt.Sprintf("Using the %s needs the permissions %s (%s).", what, strings.Join(decision.MissingScopes, ", "), decision.Rule)
+		return &wire.Refusal{
+			Status: http.StatusForbidden,
+			Header: http.Header{"Www-Authenticate": {d.opts.Challenge(ctx, decision.MissingScopes)}},
+			Answer: wire.NewError(f.ID, CodeDenied, text, nil),
+		}
+	}
+	text := fmt.Sprintf("You may not use the %s here: denied by the policy (%s). Ask the operator of this server if you should.", what, decision.Rule)
+	if f.Method == "tools/call" {
+		return d.deliver(ctx, wire.NewResult(f.ID, map[string]any{
+			"content": []any{map[string]any{"type": "text", "text": text}},
+			"isError": true,
+		}))
+	}
+	return d.deliver(ctx, wire.NewError(f.ID, CodeDenied, text, nil))
+}
+
+// input describes what a request uses; asked is false where rules have no say.
+func (d *decider) input(ctx context.Context, f wire.Frame) (in policy.Input, asked bool, err error) {
+	params := wire.Lookup(f.Raw, "params")
+	var kind, member string
+	switch f.Method {
+	case "tools/call":
+		kind, member = policy.KindTool, "name"
+	case "prompts/get":
+		kind, member = policy.KindPrompt, "name"
+	case "resources/read", "resources/subscribe", "resources/unsubscribe":
+		kind, member = policy.KindResource, "uri"
+	case "completion/complete":
+		return d.completion(ctx, params)
+	default:
+		return in, false, nil
+	}
+	if err := unambiguous(params, "name", "uri", "arguments"); err != nil {
+		return in, false, err
+	}
+	name := wire.LookupString(params, member)
+	if name == "" {
+		return in, false, fmt.Errorf("%s is missing", member)
+	}
+	in.User, in.Client = d.opts.Caller(ctx)
+	in.Args = wire.Lookup(params, "arguments")
+	in.Tool, err = d.tool(ctx, kind, name)
+	return in, true, err
+}
+
+// completion is judged like the prompt or resource it completes.
+func (d *decider) completion(ctx context.Context, params []byte) (in policy.Input, asked bool, err error) {
+	ref := wire.Lookup(params, "ref")
+	if err := errors.Join(unambiguous(params, "ref"), unambiguous(ref, "type", "name", "uri")); err != nil {
+		return in, false, err
+	}
+	kind, name := policy.KindPrompt, wire.LookupString(ref, "name")
+	if wire.LookupString(ref, "type") == "ref/resource" {
+		kind, name = policy.KindResource, wire.LookupString(ref, "uri")
+	}
+	in.User, in.Client = d.opts.Caller(ctx)
+	in.Tool, err = d.tool(ctx, kind, name)
+	return in, true, err
+}
+
+// tool describes an entry by its name as clients see it. What a tool's
+// annotations are is known from the upstream's list; it is fetched where no
+// client has asked for it yet.
+func (d *decider) tool(ctx context.Context, kind, name string) (policy.Tool, error) {
+	if kind != policy.KindTool {
+		t := d.describe(kind, name, nil)
+		t.Annotations = policy.Annotations{ReadOnlyHint: true}
+		return t, nil
+	}
+	raw, known := d.annotations(name)
+	if !known {
+		if err := d.fetchTools(ctx); err != nil {
+			return policy.Tool{}, fmt.Errorf("the tool's annotations could not be had: %w", err)
+		}
+		raw, _ = d.annotations(name)
+	}
+	return d.describe(kind, name, raw), nil
+}
+
+func (d *decider) describe(kind, name string, annotations json.RawMessage) policy.Tool {
+	t := policy.Tool{Kind: kind, Name: name, Upstream: d.opts.Upstream, Annotations: policy.ParseAnnotations(annotations)}
+	if t.Upstream == "" && kind != policy.KindResource {
+		t.Upstream, t.Name, _ = strings.Cut(name, aggregateSeparator)
+	}
+	return t
+}
+
+// aggregateSeparator stands between an upstream's name and the name of what it
+// offers, where several upstreams are served as one.
+const aggregateSeparator = "__"
+
+func (d *decider) annotations(name string) (json.RawMessage, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	raw, known := d.tools[name]
+	return raw, known
+}
+
+// unambiguous refuses members that one reader takes and another does not: a
+// repeated name, or one that differs in case only. Decoders of upstreams may
+// ignore case, as encoding/json does, and would then act on something else than
+// what was decided about.
+func unambiguous(object []byte, names ...string) error {
+	seen := map[string]bool{}
+	return wire.Members(object, func(key, _ []byte) error {
+		name := string(key)
+		for _, exact := range names {
+			if name != exact && strings.EqualFold(name, exact) {
+				return fmt.Errorf("the member %.40q is taken for %q by some servers", name, exact)
+			}
+		}
+		if seen[name] {
+			return fmt.Errorf("the member %.40q stands twice", name)
+		}
+		seen[name] = true
+		return nil
+	})
+}

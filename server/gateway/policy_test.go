@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+	"github.com/mcpctl/mcpctl/server/policy"
+)
+
+// upstreamRemote is a remote that lists two tools in two pages and echoes calls.
+type upstreamRemote struct {
+	deliver wire.Deliver
+	called  []string
+	lists   int
+}
+
+func (u *upstreamRemote) Exchange(ctx context.Context, f wire.Frame) error {
+	u.called = append(u.called, f.Method)
+	switch f.Method {
+	case "tools/list":
+		u.lists++
+		if wire.LookupString(f.Raw, "params", "cursor") == "" {
+			return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"tools":[{"name":"read","x":9007199254740993,"annotations":{"readOnlyHint":true}}],"nextCursor":"2","y":1e400}}`))
+		}
+		return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"tools":[{"name":"write"}, {"name":"scoped","annotations":{"destructiveHint":false}}]}}`))
+	case "resources/list":
+		return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"resources":[{"uri":"a://1"},{"uri":"b://2"}]}}`))
+	case "prompts/list":
+		return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"prompts":[]}}`))
+	}
+	return u.deliver(ctx, wire.NewResult(f.ID, map[string]any{"ok": true}))
+}
+func (u *upstreamRemote) Listen(context.Context) error { return wire.ErrNoListen }
+func (u *upstreamRemote) End(context.Context) error    { return nil }
+
+func deciding(t *testing.T, rules []policy.Rule) (*decider, *upstreamRemote, *[]string) {
+	t.Helper()
+	p, err := policy.Compile(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &upstreamRemote{}
+	var got []string
+	d, err := newDecider(PolicyOptions{
+		Policy: func() *policy.Policy { return p },
+		Caller: func(context.Context) (policy.User, policy.Client) {
+			return policy.User{Name: "Grace"}, policy.Client{ID: "c"}
+		},
+		Challenge: func(_ context.Context, scopes []string) string {
+			return `Bearer scope="` + strings.Join(scopes, " ") + `"`
+		},
+		Upstream: "files", Logger: slog.New(slog.DiscardHandler),
+	}, func(_ context.Context, f wire.Frame) error { got = append(got, string(f.Raw)); return nil },
+		func(d wire.Deliver) (wire.Remote, error) { u.deliver = d; return u, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, u, &got
+}
+
+var readOnly = []policy.Rule{
+	{Name: "reading", Allow: "tool.annotations.readOnlyHint"},
+	{Name: "scope", Allow: `tool.name == "scoped"`, Scopes: []string{"Tools.Write"}},
+	{Name: "no b", Deny: `tool.kind == "resource" && tool.name.startsWith("b:")`},
+}
+
+func exchange(t *testing.T, d *decider, raw string) (*Evidence, error) {
+	t.Helper()
+	ctx, e := WithEvidence(t.Context())
+	return e, d.Exchange(ctx, wire.MustParse(raw))
+}
+
+func TestPolicyDecidesCalls(t *testing.T) {
+	for _, tc := range []struct {
+		name, params, want, rule string
+		denied                   bool
+	}{
+		{"allowed", `{"name":"read"}`, `"ok":true`, "reading", false},
+		{"denied", `{"name":"write"}`, `denied by the policy (default)`, "default", true},
+		{"unknown tool", `{"name":"nothing"}`, `denied by the policy (default)`, "default", true},
+		{"no name", `{}`, "name is missing", "ambiguous-request", true},
+		{"name in capitals", `{"name":"read","Name":"write"}`, `taken for \"name\"`, "ambiguous-request", true},
+		{"name twice", `{"name":"read","name":"write"}`, "stands twice", "ambiguous-request", true},
+		{"escaped name", `{"n\u0061me":"write"}`, "denied by the policy", "default", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d, u, got := deciding(t, readOnly)
+			e, err := exchange(t, d, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+tc.params+`}`)
+			if err != nil || len(*got) != 1 || !strings.Contains((*got)[0], tc.want) {
+				t.Fatalf("%v, %q", err, *got)
+			}
+			denied, rule := e.Decision()
+			if denied != tc.denied || rule != tc.rule {
+				t.Errorf("evidence: denied %v by %q", denied, rule)
+			}
+			if reached := slices.Contains(u.called, "tools/call"); reached == tc.denied {
+				t.Errorf("the upstream got %v", u.called)
+			}
+		})
+	}
+}
+
+// Where a scope would help, the refusal is a challenge for all of them.
+func TestPolicyChallenges(t *testing.T) {
+	d, _, _ := deciding(t, readOnly)
+	_, err := exchange(t, d, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"scoped"}}`)
+	var refusal *wire.Refusal
+	if !errors.As(err, &refusal) || refusal.Status != http.StatusForbidden || refusal.Header.Get("WWW-Authenticate") != `Bearer scope="Tools.Write"` {
+		t.Errorf("%v", err)
+	}
+}
+
+// Lists show what can be used, and what stays keeps its bytes.
+func TestPolicyFiltersLists(t *testing.T) {
+	d, u, got := deciding(t, readOnly)
+	for _, raw := range []string{
+		`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`,
+		`{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"cursor":"2"}}`,
+		`{"jsonrpc":"2.0","id":3,"method":"resources/list"}`,
+		`{"jsonrpc":"2.0","id":4,"method":"prompts/list"}`,
+	} {
+		if _, err := exchange(t, d, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{
+		`{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"read","x":9007199254740993,"annotations":{"readOnlyHint":true}}],"nextCursor":"2","y":1e400}}`,
+		`{"jsonrpc":"2.0","id":2,"result":{"tools":[]}}`,
+		`{"jsonrpc":"2.0","id":3,"result":{"resources":[{"uri":"a://1"}]}}`,
+		`{"jsonrpc":"2.0","id":4,"result":{"prompts":[]}}`,
+	}
+	if strings.Join(*got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(*got, "\n"), strings.Join(want, "\n"))
+	}
+	// What was listed is known: a call fetches nothing.
+	lists := u.lists
+	if _, err := exchange(t, d, `{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"read"}}`); err != nil || u.lists != lists {
+		t.Errorf("%v, %d lists more", err, u.lists-lists)
+	}
+}
+
+func TestPolicyJudgesPromptsResourcesAndCompletion(t *testing.T) {
+	for _, tc := range []struct{ method, params, want string }{
+		{"resources/read", `{"uri":"a://1"}`, `"ok":true`},
+		{"resources/read", `{"uri":"b://1"}`, "no b"},
+		{"resources/subscribe", `{"uri":"b://1"}`, "no b"},
+		{"prompts/get", `{"name":"p"}`, `"ok":true`},
+		{"completion/complete", `{"ref":{"type":"ref/resource","uri":"b://x"}}`, "no b"},
+		{"completion/complete", `{"ref":{"type":"ref/prompt","name":"p"}}`, `"ok":true`},
+		{"ping", `{}`, `"ok":true`},
+		{"vendor/x", `{"name":"write"}`, `"ok":true`},
+	} {
+		d, _, got := deciding(t, readOnly)
+		if _, err := exchange(t, d, `{"jsonrpc":"2.0","id":1,"method":"`+tc.method+`","params":`+tc.params+`}`); err != nil || len(*got) != 1 || !strings.Contains((*got)[0], tc.want) {
+			t.Errorf("%s %s: %v %q", tc.method, tc.params, err, *got)
+		}
+	}
+}
+
+func TestNoPolicyTouchesNothing(t *testing.T) {
+	d, u, got := deciding(t, nil)
+	if _, err := exchange(t, d, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"Name":"write"}}`); err != nil || len(*got) != 1 || len(u.called) != 1 {
+		t.Errorf("%v %q", err, *got)
+	}
+}
