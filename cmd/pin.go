@@ -110,7 +110,7 @@ func (s *profileSource) metadataChanges(p profile.Profile) []profile.Change {
 	}
 	now := last.pin
 	for _, scope := range now.Scopes {
-		if _, ok := pinned(p, scope); !ok {
+		if _, ok := pinned(p, scope); !ok && !openID[strings.ToLower(scope)] {
 			return profile.Diff(p, now)
 		}
 	}

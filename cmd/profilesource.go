@@ -261,6 +261,9 @@ func (s *profileSource) pin(p profile.Profile) error {
 	return err
 }
 
+// openID are scopes without a resource, which MSAL adds itself.
+var openID = map[string]bool{"openid": true, "profile": true, "email": true, "offline_access": true}
+
 // union returns the scopes of the profile and those that a challenge names, in
 // full.
 func (s *profileSource) union(p profile.Profile, asked string) ([]string, error) {
@@ -275,7 +278,7 @@ func (s *profileSource) union(p profile.Profile, asked string) ([]string, error)
 	for _, scope := range strings.Fields(asked) {
 		if full, ok := pinned(p, scope); ok {
 			scope = full
-		} else if !strings.Contains(scope, "/") && len(p.Scopes) > 0 {
+		} else if !strings.Contains(scope, "/") && !openID[strings.ToLower(scope)] && len(p.Scopes) > 0 {
 			scope = p.Scopes[0][:strings.LastIndexByte(p.Scopes[0], '/')+1] + scope
 		}
 		if !slices.Contains(scopes, scope) {
