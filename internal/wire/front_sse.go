@@ -137,7 +137,7 @@ func (sf *SSEFront) request(w http.ResponseWriter, r *http.Request, s *Session, 
 		return
 	}
 	var err error
-	if v := modernVersion(f); v != "" && f.Method != "initialize" {
+	if v := mentioned(f).revision(); v != "" && f.Method != "initialize" {
 		// Clients of this transport look for answers on the stream only.
 		err = s.Write(r.Context(), versionError(f.ID, v, sf.front.revisions()))
 	} else {

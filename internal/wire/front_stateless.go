@@ -206,13 +206,13 @@ func (c *Call) close(cause error) {
 
 // end answers the call, if nothing else has, and cancels it for cause.
 func (c *Call) end(cause error, text string) {
-	answer := NewError(c.id, CodeInternal, text, nil)
 	c.mu.Lock()
-	if c.acked {
-		answer = closedSubscription(c.id)
-	}
 	if c.id != nil && !c.answered {
-		_, _ = c.place(outgoing{frame: answer})
+		answer := closedSubscription
+		if !c.acked {
+			answer = func(id ID) Frame { return NewError(id, CodeInternal, text, nil) }
+		}
+		_, _ = c.place(outgoing{frame: answer(c.id)}) // a response never waits
 	}
 	c.mu.Unlock()
 	c.cancel(cause)
@@ -225,9 +225,9 @@ func closedSubscription(id ID) Frame {
 }
 
 // stateless takes a message of a client without a session. version is what its
-// header says; it owns f.
-func (sf *StreamableFront) stateless(w http.ResponseWriter, r *http.Request, f Frame, version string) {
-	if refusal := sf.front.checkStateless(r, f, version); refusal != nil {
+// header says, meta what it says itself if that was read; it owns f.
+func (sf *StreamableFront) stateless(w http.ResponseWriter, r *http.Request, f Frame, meta *metadata, version string) {
+	if refusal := sf.front.checkStateless(r, f, meta, version); refusal != nil {
 		id := f.ID
 		if f.Kind != Request {
 			id = nil

@@ -33,8 +33,32 @@ type metadata struct {
 	repeated string // a member that stands twice: readers may differ on which counts
 }
 
-func metadataOf(f Frame) metadata {
-	var m metadata
+var versionMember = []byte("protocolVersion")
+
+// mentioned reads the metadata of a request that seems to name its revision;
+// nil for the others, which are spared the search.
+func mentioned(f Frame) *metadata {
+	if f.Kind != Request || !bytes.Contains(f.Raw, versionMember) {
+		return nil
+	}
+	return metadataOf(f)
+}
+
+// revision is the one that a request names in itself, "" for none and for those
+// with sessions.
+func (m *metadata) revision() string {
+	if m == nil {
+		return ""
+	}
+	version, _ := stringValue(m.version)
+	if slices.Contains(sessionRevisions, version) {
+		return ""
+	}
+	return version
+}
+
+func metadataOf(f Frame) *metadata {
+	m := &metadata{}
 	var meta []byte
 	set := func(slot *[]byte, key string, value []byte) {
 		if *slot != nil {
@@ -90,8 +114,8 @@ func mismatch(format string, args ...any) *Refusal {
 }
 
 // checkStateless says why a message without a session can't be taken, nil if it
-// can. version is the header's.
-func (f *front) checkStateless(r *http.Request, m Frame, version string) *Refusal {
+// can. version is the header's, meta the message's where it was read already.
+func (f *front) checkStateless(r *http.Request, m Frame, meta *metadata, version string) *Refusal {
 	switch m.Kind {
 	case Batch:
 		return badRequest(CodeInvalidRequest, "Invalid request: batches belong to MCP %s", revision20250326)
@@ -107,14 +131,16 @@ func (f *front) checkStateless(r *http.Request, m Frame, version string) *Refusa
 		}
 		return checkMethod(r.Header, m.Method, false)
 	}
-	meta := metadataOf(m)
-	if refusal := f.checkVersion(&meta, version); refusal != nil {
+	if meta == nil {
+		meta = metadataOf(m)
+	}
+	if refusal := f.checkVersion(meta, version); refusal != nil {
 		return refusal
 	}
 	if refusal := checkMethod(r.Header, m.Method, true); refusal != nil {
 		return refusal
 	}
-	if refusal := checkName(r.Header, &meta, m.Method); refusal != nil {
+	if refusal := checkName(r.Header, meta, m.Method); refusal != nil {
 		return refusal
 	}
 	if f.opts.CheckParams == nil {

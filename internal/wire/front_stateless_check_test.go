@@ -105,8 +105,13 @@ func TestStatelessRules(t *testing.T) {
 				}
 			}
 			for k, v := range c.header {
-				if h[k] = v; v == del {
-					h[k] = ""
+				switch {
+				case v != del:
+					h[k] = v
+				case k == HeaderProtocol:
+					h[k] = "" // the client sets it by itself
+				default:
+					delete(h, k)
 				}
 			}
 			resp := client.do(http.MethodPost, c.body, h)

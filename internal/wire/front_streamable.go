@@ -139,9 +139,10 @@ func (sf *StreamableFront) post(w http.ResponseWriter, r *http.Request) {
 		refuseErr(w, nil, err)
 		return
 	}
-	if own := modernVersion(f); sf.isStateless(f, version, own) {
+	meta := mentioned(f)
+	if own := meta.revision(); sf.isStateless(f, version, own) {
 		if sf.front.opts.Stateless != nil {
-			sf.stateless(w, r, f, version)
+			sf.stateless(w, r, f, meta, version)
 			return
 		}
 		if own != "" {

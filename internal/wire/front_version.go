@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"net/http"
 	"slices"
 )
@@ -20,22 +19,6 @@ const revision20260728 = "2026-07-28"
 var modernRevisions = []string{revision20260728}
 
 var sessionRevisions = []string{revision20251125, revision20250618, revision20250326, revision20241105}
-
-var versionMember = []byte("protocolVersion")
-
-// modernVersion returns the protocol version that a message of MCP 2026-07-28
-// or later carries in itself, "" for a message of an older revision.
-func modernVersion(f Frame) string {
-	// Nearly all messages are spared the search below.
-	if f.Kind != Request || !bytes.Contains(f.Raw, versionMember) {
-		return ""
-	}
-	version := LookupString(f.Raw, "params", "_meta", MetaProtocol)
-	if slices.Contains(sessionRevisions, version) {
-		return ""
-	}
-	return version
-}
 
 // revisions are those that a client of the front can speak, the newest first.
 func (f *front) revisions() []string {
