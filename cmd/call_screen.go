@@ -103,6 +103,9 @@ func wrap(text string, room int) []string {
 			}
 			for size > room { // longer than a line
 				head, rest := split(word, room)
+				if rest == "" {
+					break // one character, wider than the line
+				}
 				out = append(out, head)
 				word, size = rest, columns(rest)
 			}

@@ -124,13 +124,15 @@ func (s screen) entry(e entry, left int, beside bool) error {
 		}
 		lines = append(lines, wrapped...)
 	}
-	head := strings.Repeat(" ", indent) + s.bold(e.name)
-	if beside && len(lines) > 0 {
-		head += strings.Repeat(" ", left-indent-columns(e.name)) + lines[0]
-		lines = lines[1:]
-	}
-	if err := s.line("%s", head); err != nil {
-		return err
+	for _, name := range wrap(e.name, s.width-indent) {
+		head := strings.Repeat(" ", indent) + s.bold(name)
+		if beside && len(lines) > 0 {
+			head += strings.Repeat(" ", left-indent-columns(name)) + lines[0]
+			lines = lines[1:]
+		}
+		if err := s.line("%s", head); err != nil {
+			return err
+		}
 	}
 	for _, text := range lines {
 		if err := s.line("%s", strings.TrimRight(strings.Repeat(" ", left)+text, " ")); err != nil {
