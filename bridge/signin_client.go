@@ -88,6 +88,16 @@ func (s *signIn) holdFor(ctx context.Context, id wire.ID) (context.Context, func
 	}
 }
 
+// clientGone gives up what waits for a person: nobody is there any more to whom
+// it matters.
+func (s *signIn) clientGone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, cancel := range s.client.parked {
+		cancel()
+	}
+}
+
 // markSent says that a request goes no further for now. Notifications about it,
 // such as its cancellation, need not wait for it.
 func markSent(ctx context.Context) {

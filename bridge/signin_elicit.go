@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -27,28 +28,39 @@ func (s *signIn) recheck(ctx context.Context) {
 	}
 }
 
+// verdict returns why there is no connection, nil once there is one. What a
+// person can't help is looked at once more.
+func (s *signIn) verdict(ctx context.Context) (reason, err error) {
+	for tried := false; ; {
+		if err := s.settle(ctx, false); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		now, reason := s.phase, s.reason
+		s.mu.Unlock()
+		switch {
+		case now == phaseOpen:
+			return nil, nil
+		case now != phaseOut:
+			continue // it has just changed
+		case tried || needsPerson(reason):
+			return reason, nil
+		}
+		tried = true
+		s.recheck(ctx)
+	}
+}
+
 // needRemote handles a request that only the remote can answer.
 func (s *signIn) needRemote(ctx context.Context, f wire.Frame) error {
 	ctx, release := s.holdFor(ctx, f.ID)
 	defer release()
-	if err := s.settle(ctx, false); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	reason := s.reason
-	s.mu.Unlock()
-	if reason != nil && !needsPerson(reason) {
-		s.recheck(ctx)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
-	s.mu.Lock()
-	reason = s.reason
-	s.mu.Unlock()
+	reason, err := s.verdict(ctx)
 	var refused *refusedError
 	switch {
-	case s.open.Load():
+	case err != nil:
+		return err
+	case reason == nil:
 		return s.pass(ctx, f)
 	case errors.As(reason, &refused):
 		return s.toPeer(ctx, refused.answer.WithID(f.ID))
@@ -73,7 +85,10 @@ func (s *signIn) advice(reason error) error {
 	if !s.able() {
 		return reason // says what to run
 	}
-	return fmt.Errorf("nobody is signed in to %s (%w). Call the tool %s, which tells the user where to sign in, or run: mcpctl login %s", s.url, reason, toolName, s.url)
+	if strings.Contains(reason.Error(), "mcpctl login ") {
+		return fmt.Errorf("%w. Or call the tool %s, which tells the user where to sign in", reason, toolName)
+	}
+	return fmt.Errorf("nobody is signed in to %s: %w. Call the tool %s, which tells the user where to sign in, or run: mcpctl login %s", s.url, reason, toolName, s.url)
 }
 
 // canAsk reports whether the client can be asked to open a page for this

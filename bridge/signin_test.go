@@ -717,3 +717,68 @@ func TestModernListen(t *testing.T) {
 		}
 	})
 }
+
+// Whatever a sign-in does meanwhile, each request gets exactly one answer.
+func TestEveryRequestIsAnsweredOnce(t *testing.T) {
+	for _, initialize := range []string{initPlain, initElicit} {
+		synctest.Test(t, func(t *testing.T) {
+			person := make(chan error)
+			s := &signer{err: errNobody, act: takes(person)}
+			d := newDesk(t, s)
+			d.greet(initialize)
+			const rounds = 60
+			methods := []string{"tools/list", "ping", "resources/read", "x/unknown", "tools/call", "logging/setLevel"}
+			answers := map[string]int{}
+			var reading sync.WaitGroup
+			ctx, cancel := context.WithCancel(t.Context())
+			reading.Go(func() {
+				for {
+					f, err := d.conn.Read(ctx)
+					if err != nil {
+						return
+					}
+					if f.Kind == wire.Response {
+						answers[f.ID.Key()]++
+					}
+				}
+			})
+			var revoked atomic.Bool
+			d.remote.failBy(func(wire.Frame) error {
+				if revoked.Load() {
+					return &signInError{errNobody}
+				}
+				return nil
+			})
+			for i := range rounds {
+				for j, m := range methods {
+					d.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":{"name":"echo"}}`, 100+i*len(methods)+j, m))
+				}
+				switch i % 20 {
+				case 5:
+					if i == 5 {
+						d.send(fmt.Sprintf(callSignIn, 9))
+					}
+					time.Sleep(time.Second)
+				case 10:
+					revoked.Store(false)
+					s.signedIn()
+				case 12:
+					time.Sleep(10 * time.Second)
+				case 17:
+					s.mu.Lock()
+					s.err = errNobody
+					s.mu.Unlock()
+					revoked.Store(true)
+				}
+			}
+			time.Sleep(time.Hour)
+			cancel()
+			reading.Wait()
+			for i := range rounds * len(methods) {
+				if n := answers[fmt.Sprint(100+i)]; n != 1 {
+					t.Errorf("request %d got %d answers", 100+i, n)
+				}
+			}
+		})
+	}
+}

@@ -47,27 +47,19 @@ func (s *signIn) tool() map[string]any {
 func (s *signIn) callTool(ctx context.Context, f wire.Frame) error {
 	ctx, release := s.holdFor(ctx, f.ID)
 	defer release()
-	if s.open.Load() {
-		return s.toolResult(ctx, f, toolAnswer{Status: "signed_in"}, "You are signed in to "+s.url+". Its tools are available: list the tools again if you don't see them.")
-	}
-	if err := s.settle(ctx, false); err != nil {
+	s.offered.Store(true)
+	reason, err := s.verdict(ctx)
+	switch {
+	case err != nil:
 		return err
+	case reason == nil:
+		return s.toolResult(ctx, f, toolAnswer{Status: "signed_in"}, "You are signed in to "+s.url+". Its tools are available: list the tools again if you don't see them.")
+	case !needsPerson(reason):
+		return s.toolFailed(ctx, f, reason)
 	}
 	s.mu.Lock()
-	reason, last := s.reason, s.flow
+	last := s.flow
 	s.mu.Unlock()
-	if !s.open.Load() && !needsPerson(reason) {
-		s.recheck(ctx) // no person can help: perhaps it has passed
-		s.mu.Lock()
-		reason = s.reason
-		s.mu.Unlock()
-		if !s.open.Load() && !needsPerson(reason) {
-			return s.toolFailed(ctx, f, reason)
-		}
-	}
-	if s.open.Load() {
-		return s.callTool(ctx, f)
-	}
 	if last != nil && s.unreported(last) {
 		return s.reportEnd(ctx, f, last)
 	}
