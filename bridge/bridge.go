@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpctl/mcpctl/internal/era"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -35,6 +36,11 @@ type Options struct {
 	URL string
 	// Transport is one of the Transport constants; "" means auto.
 	Transport string
+	// Protocol is what the remote is spoken to with: "auto" or "" mirrors the
+	// client and translates only where the remote refuses; else a revision of MCP.
+	Protocol string
+	// Verdicts remembers which era remotes speak; nil is for this run only.
+	Verdicts era.VerdictStore
 	// Tokens brings access tokens; nil sends none.
 	Tokens TokenSource
 	// HTTP carries the requests. Default: wire.NewTransport().

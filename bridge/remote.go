@@ -8,8 +8,8 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"sync"
-	"sync/atomic"
 
+	"github.com/mcpctl/mcpctl/internal/era"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -18,7 +18,6 @@ import (
 type remote struct {
 	transport string
 	options   wire.ClientOptions
-	legacy    atomic.Bool // the client has sent initialize
 
 	mu   sync.Mutex
 	live wire.Remote // nil until the first message of an SSE remote
@@ -36,10 +35,17 @@ func connect(opts Options) (conn *wire.ClientConn, woke func(), err error) {
 		Logger:      opts.Logger,
 	}, func(deliver wire.Deliver) (wire.Remote, error) {
 		dial := func(deliver wire.Deliver) (wire.Remote, error) {
-			r, err = newRecovery(opts, deliver, func(deliver wire.Deliver) (wire.Remote, error) {
-				return newRemote(opts, deliver)
+			var translator *era.Translator
+			annotate := func(f wire.Frame, h http.Header) { translator.Annotate(f, h) }
+			translator, err = era.New(era.Options{
+				Deliver: deliver, Mode: opts.Protocol, Origin: opts.URL, Verdicts: opts.Verdicts, Logger: opts.Logger,
+			}, func(deliver wire.Deliver) (wire.Remote, error) {
+				r, err = newRecovery(opts, deliver, func(deliver wire.Deliver) (wire.Remote, error) {
+					return newRemote(opts, annotate, deliver)
+				})
+				return r, err
 			})
-			return r, err
+			return translator, err
 		}
 		if opts.Client == nil {
 			return dial(deliver) // a client inside this program has its own ways to sign in
@@ -58,7 +64,7 @@ func connect(opts Options) (conn *wire.ClientConn, woke func(), err error) {
 	}, nil
 }
 
-func newRemote(opts Options, deliver wire.Deliver) (*remote, error) {
+func newRemote(opts Options, annotate func(wire.Frame, http.Header), deliver wire.Deliver) (*remote, error) {
 	u, err := url.Parse(opts.URL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the server's address: %w", err)
@@ -76,11 +82,11 @@ func newRemote(opts Options, deliver wire.Deliver) (*remote, error) {
 		URL:        opts.URL,
 		HTTP:       &http.Client{Transport: rt, CheckRedirect: wire.NoRedirect, Jar: jar},
 		Header:     opts.Header,
+		Annotate:   annotate,
 		Deliver:    deliver,
 		MaxMessage: opts.MaxMessage,
 		Logger:     opts.Logger,
 	}}
-	r.options.Annotate = r.annotate
 	if opts.Transport != TransportSSE {
 		if r.live, err = wire.NewStreamableClient(r.options); err != nil {
 			return nil, err

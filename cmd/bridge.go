@@ -6,20 +6,27 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mcpctl/mcpctl/bridge"
+	"github.com/mcpctl/mcpctl/internal/era"
 	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
+
+// protocols are the values of --protocol.
+var protocols = []string{era.ModeAuto, "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"}
 
 // bridgeOptions are the flags of mcpctl bridge.
 type bridgeOptions struct {
 	deps        Deps
 	url         string
 	transport   string
+	protocol    string
 	headers     headerFlags
 	noAuth      bool
 	maxMessage  int
@@ -84,6 +91,8 @@ where the input then ends too, when the program that started it is gone.`,
 	o.network.add(c)
 	o.log.add(c, "warn")
 	completeValues(c, "transport", transports...)
+	f.StringVar(&o.protocol, "protocol", era.ModeAuto, "`revision` to speak to the server: auto (the client's own, translated where the server refuses), or one such as 2025-11-25 or 2026-07-28")
+	completeValues(c, "protocol", protocols...)
 	return c
 }
 
@@ -116,6 +125,7 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 	opts := bridge.Options{
 		URL:           o.url,
 		Transport:     o.transport,
+		Protocol:      o.protocol,
 		Header:        header.Header,
 		MaxMessage:    o.maxMessage << 20,
 		MaxInFlight:   o.maxInFlight,
@@ -158,6 +168,9 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 func (o bridgeOptions) check() error {
 	if _, err := checkEndpoint(o.url); err != nil {
 		return err
+	}
+	if !slices.Contains(protocols, o.protocol) {
+		return fmt.Errorf("unknown protocol %q: use %s", o.protocol, strings.Join(protocols, ", "))
 	}
 	if err := checkTransport(o.transport); err != nil {
 		return err
