@@ -2,6 +2,7 @@ package auth
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -33,9 +34,10 @@ func (m *Metadata) writeRefusal(w http.ResponseWriter, path string, err error) {
 	case http.StatusRequestHeaderFieldsTooLarge:
 		a.Error = "request_header_fields_too_large"
 	default:
-		w.Header().Set("WWW-Authenticate", m.challenge(path, refusal))
 		a.Metadata = m.URL(path)
 	}
+	_, header := m.Answer(path, refusal)
+	maps.Copy(w.Header(), header)
 	if a.Error == "" {
 		a.Error = "unauthorized"
 	}
@@ -63,6 +65,7 @@ func (m *Metadata) challenge(path string, r *Refusal) string {
 	}
 	if r.OAuthError != "" {
 		attribute("error", r.OAuthError)
+		attribute("claims", claimsParameter(r.Claims))
 		attribute("error_description", r.Description)
 	}
 	return b.String()
@@ -72,15 +75,24 @@ func (m *Metadata) challenge(path string, r *Refusal) string {
 // the authority answered; that is in the log.
 func writeUnavailable(w http.ResponseWriter, err error) {
 	wait := time.Second
-	var unavailable *UnavailableError
-	if errors.As(err, &unavailable) {
-		wait = unavailable.RetryAfter
-	}
-	seconds := int64((wait + time.Second - 1) / time.Second)
-	w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
-	writeJSON(w, http.StatusServiceUnavailable, encodeJSON(answer{
+	a := answer{
 		Error:       "temporarily_unavailable",
 		Description: "The token could not be checked because the sign-in authority's keys are out of reach. The token may be fine.",
 		Fix:         "Try again shortly. If it lasts, have the operator check that the server reaches the authority.",
-	}))
+	}
+	var unavailable *UnavailableError
+	if errors.As(err, &unavailable) {
+		wait = unavailable.RetryAfter
+		if unavailable.What != "" {
+			a.Description = "The request could not be decided because " + unavailable.What + " could not be fetched. The token is fine."
+			a.Fix = "Try again shortly. If it lasts, have the operator look into the server's log."
+		}
+	}
+	w.Header().Set("Retry-After", seconds(wait))
+	writeJSON(w, http.StatusServiceUnavailable, encodeJSON(a))
+}
+
+// seconds is a duration as Retry-After has it, rounded up.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

@@ -26,6 +26,7 @@ type cloudInfo struct {
 	host     string   // serves metadata and issues v2 tokens
 	keyHosts []string // may serve signing keys
 	stsHost  string   // issues v1 tokens
+	graphs   []string // hosts of Microsoft Graph, the usual one first
 }
 
 // clouds holds every cloud we know. Global and US Gov share the host of the v1
@@ -36,16 +37,19 @@ var clouds = []cloudInfo{
 		name: CloudGlobal, title: "global", stsHost: "sts.windows.net",
 		host:     "login.microsoftonline.com",
 		keyHosts: []string{"login.microsoftonline.com", "login.windows.net"},
+		graphs:   []string{"graph.microsoft.com"},
 	},
 	{
 		name: CloudUSGov, title: "US Government", stsHost: "sts.windows.net",
 		host:     "login.microsoftonline.us",
 		keyHosts: []string{"login.microsoftonline.us"},
+		graphs:   []string{"graph.microsoft.us", "dod-graph.microsoft.us"},
 	},
 	{
 		name: CloudChina, title: "China (21Vianet)", stsHost: "sts.chinacloudapi.cn",
 		host:     "login.partner.microsoftonline.cn",
 		keyHosts: []string{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"},
+		graphs:   []string{"microsoftgraph.chinacloudapi.cn"},
 	},
 }
 
@@ -93,6 +97,7 @@ type authority struct {
 	origin    string    // scheme and host, no trailing slash
 	keyHosts  []string  // host or host:port
 	v1Origins []string  // origins that v1 issuers may have
+	appID     string    // whose own signing keys to ask for; empty is the tenant's
 }
 
 func cloudAuthority(name Cloud) (authority, error) {
@@ -150,10 +155,15 @@ func (a authority) issuers(v tokenVersion, tenant string) []string {
 
 // metadataURL is where OpenID Connect discovery starts for a version and tenant.
 func (a authority) metadataURL(v tokenVersion, tenant string) string {
+	address := a.origin + "/" + tenant
 	if v == v2 {
-		return a.origin + "/" + tenant + "/v2.0/.well-known/openid-configuration"
+		address += "/v2.0"
 	}
-	return a.origin + "/" + tenant + "/.well-known/openid-configuration"
+	address += "/.well-known/openid-configuration"
+	if a.appID != "" {
+		address += "?appid=" + a.appID
+	}
+	return address
 }
 
 // isGUID reports whether s is a GUID in the lower-case form that Entra writes.

@@ -8,8 +8,8 @@
 // because then nothing has been proven either way. [Guard] is the HTTP
 // middleware around it, [Metadata] serves RFC 9728 protected resource metadata.
 //
-// Nothing in this package logs, returns or keeps a token: the cache of verified
-// tokens is keyed by SHA-256, and descriptions carry only claim values that are
+// Nothing in this package logs a token, and nothing keeps one beyond its
+// request (see [Assertion]): the cache of verified tokens is keyed by SHA-256, and descriptions carry only claim values that are
 // no secret (audience, tenant, client), cut and cleaned for use in a header.
 //
 // The rules follow Microsoft's "Access tokens", "Access token claims reference",

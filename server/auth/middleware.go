@@ -24,6 +24,10 @@ type GuardOptions struct {
 	// an [*UnavailableError] or a context's error, before the answer is sent.
 	// The request it gets has no token. It may be called concurrently.
 	OnRefusal func(*http.Request, error)
+	// KeepAssertion leaves the token of a request that was let in with its
+	// context, for [Assertion]. Set it only where something behind the guard
+	// acts on behalf of callers.
+	KeepAssertion bool
 	// Logger gets a line for each request that was not let in; nil discards.
 	Logger *slog.Logger
 }
@@ -33,6 +37,7 @@ type Guard struct {
 	verifier  TokenVerifier
 	metadata  *Metadata
 	onRefusal func(*http.Request, error)
+	keep      bool
 	log       *slog.Logger
 }
 
@@ -41,7 +46,7 @@ func NewGuard(o GuardOptions) (*Guard, error) {
 	if o.Verifier == nil || o.Metadata == nil {
 		return nil, errors.New("a guard needs a verifier and resource metadata")
 	}
-	g := &Guard{verifier: o.Verifier, metadata: o.Metadata, onRefusal: o.OnRefusal, log: o.Logger}
+	g := &Guard{verifier: o.Verifier, metadata: o.Metadata, onRefusal: o.OnRefusal, keep: o.KeepAssertion, log: o.Logger}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -49,28 +54,34 @@ func NewGuard(o GuardOptions) (*Guard, error) {
 }
 
 // Handler returns next behind the guard. next finds the caller with
-// [FromContext] and sees no Authorization header: the token ends here.
+// [FromContext] and sees no Authorization header: the token ends here, but for
+// [Assertion].
 //
 // The http.Server's MaxHeaderBytes must leave room above the verifier's
 // MaxTokenBytes; otherwise net/http answers 431 itself, without the sizes.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, err := g.admit(r)
+		p, token, err := g.admit(r)
 		clean := withoutToken(r)
 		if err != nil {
 			g.refuse(w, clean, err)
 			return
 		}
-		next.ServeHTTP(w, clean.WithContext(NewContext(r.Context(), p)))
+		in := &inbound{expires: p.ExpiresAt}
+		if g.keep {
+			in.token = assertion{token}
+		}
+		next.ServeHTTP(w, clean.WithContext(withInbound(NewContext(r.Context(), p), in)))
 	})
 }
 
-func (g *Guard) admit(r *http.Request) (*Principal, error) {
+func (g *Guard) admit(r *http.Request) (p *Principal, token string, err error) {
 	token, refusal := bearerToken(r, g.verifier.MaxTokenBytes())
 	if refusal != nil {
-		return nil, refusal
+		return nil, "", refusal
 	}
-	return g.verifier.Verify(r.Context(), token)
+	p, err = g.verifier.Verify(r.Context(), token)
+	return p, token, err
 }
 
 func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error) {

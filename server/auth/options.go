@@ -48,6 +48,13 @@ type Options struct {
 	// token leaves the groups out because there are too many are then refused
 	// instead of being treated as members of none.
 	NeedGroups bool
+	// Groups looks up the groups of such callers, so that they need not be
+	// refused; nil refuses them. The verifier doesn't close it.
+	Groups GroupLookup
+	// ClaimsMapping says that the API's tokens are signed with a key of its own,
+	// as they are for applications with a claims-mapping policy. Keys are then
+	// asked for by the API's client id (appid).
+	ClaimsMapping bool
 
 	// Skew is how far clocks may differ, at most five minutes. Zero is five minutes.
 	Skew time.Duration
@@ -92,6 +99,9 @@ func (o Options) settle() (*Verifier, error) {
 	o.settleAuthority(v, &faults)
 	settleTenants(v, &faults)
 	o.settleAudiences(v, &faults)
+	if i := slices.IndexFunc(v.audiences, isGUID); o.ClaimsMapping && i >= 0 {
+		v.authority.appID = v.audiences[i]
+	}
 	o.settlePermissions(v, &faults)
 	return v, errors.Join(faults...)
 }

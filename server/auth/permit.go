@@ -33,9 +33,6 @@ func (v *Verifier) permit(c *claims, version tokenVersion) (*Principal, *Refusal
 	if refusal := check(p); refusal != nil {
 		return nil, refusal
 	}
-	if refusal := v.resolveGroups(p); refusal != nil {
-		return nil, refusal
-	}
 	return p, nil
 }
 
@@ -89,15 +86,4 @@ func (v *Verifier) permitApp(p *Principal) *Refusal {
 	}
 	return forbidden(p, RuleRole, "Have an administrator assign the app role to the application and get a new token.",
 		"The application lacks the app role this server needs: %s.", strings.Join(v.roles, " or "))
-}
-
-// resolveGroups fails closed where decisions need groups and the token has left
-// them out. This is the place to ask Microsoft Graph for them, by object id.
-func (v *Verifier) resolveGroups(p *Principal) *Refusal {
-	if !v.needGroups || !p.GroupsOverage {
-		return nil
-	}
-	return forbidden(p, RuleGroupsOverage,
-		"Use app roles, or emit only groups assigned to the application (groupMembershipClaims: ApplicationGroup).",
-		"The caller is in more groups than a token holds, so Entra left them out, and this server's rules need them.")
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -81,6 +82,14 @@ const (
 	RuleGroupsOverage    Rule = "groups-overage"
 )
 
+// Rules about what a proven caller may have done on their behalf; see
+// [NeedClaims] for the first.
+const (
+	RuleClaims   Rule = "claims"     // the authority wants another sign-in
+	RuleDelegate Rule = "on-behalf"  // the authority gives no token on the caller's behalf
+	RuleUpstream Rule = "credential" // this server's own credential fails
+)
+
 // Rules about how the token says on whose behalf it speaks; these are answered
 // with 401, since another token from the same authority would do.
 const (
@@ -111,9 +120,20 @@ type Refusal struct {
 	// It is false where it would only send a client round in circles.
 	OfferScopes bool
 
+	// Claims is what a claims challenge asks for, as JSON; see [NeedClaims].
+	Claims string
+	// RetryAfter is when the same request may succeed; 0 if time alone won't help.
+	RetryAfter time.Duration
+
 	// Principal is the caller where the token is proven and only lacks a
 	// permission (status 403); otherwise nil.
 	Principal *Principal
+}
+
+// challenges reports whether the answer has a challenge. 403 without an error
+// code has none: signing in again would change nothing.
+func (r *Refusal) challenges() bool {
+	return r.Status == http.StatusUnauthorized || r.Status == http.StatusForbidden && r.OAuthError != ""
 }
 
 // Error implements error.
@@ -146,8 +166,11 @@ func forbidden(p *Principal, rule Rule, fix, format string, args ...any) *Refusa
 }
 
 // An UnavailableError says that a token could be neither accepted nor refused
-// because the authority's signing keys could not be fetched.
+// because something that the decision rests on could not be fetched: the
+// authority's signing keys, or the caller's groups.
 type UnavailableError struct {
+	// What could not be fetched; empty is the authority's signing keys.
+	What string
 	// RetryAfter is when the next attempt makes sense, at least one second.
 	RetryAfter time.Duration
 	Err        error
@@ -155,8 +178,10 @@ type UnavailableError struct {
 
 // Error implements error.
 func (e *UnavailableError) Error() string {
-	return fmt.Sprintf("fetching the authority's signing keys: %v", e.Err)
+	return fmt.Sprintf("fetching %s: %v", e.what(), e.Err)
 }
+
+func (e *UnavailableError) what() string { return cmp.Or(e.What, "the authority's signing keys") }
 
 // Unwrap returns the cause of the failed fetch.
 func (e *UnavailableError) Unwrap() error { return e.Err }

@@ -24,6 +24,7 @@ type Verifier struct {
 	roles      []string
 	clients    []string // lower-case GUIDs; empty admits all
 	needGroups bool
+	groups     GroupLookup // nil: groups that a token leaves out are not known
 	skew       time.Duration
 	maxBytes   int
 	now        func() time.Time
@@ -41,6 +42,7 @@ func New(o Options) (*Verifier, error) {
 		return nil, err
 	}
 	v.cache = newVerdictCache(cmp.Or(o.CacheSize, DefaultCacheSize))
+	v.groups = o.Groups
 	v.keys = newKeyring(v.authority, v.tenants, o.HTTPClient, v.now, v.log)
 	return v, nil
 }
@@ -83,14 +85,14 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Principal, error) {
 	now := v.now()
 	sum := sumOf(raw)
 	if p := v.cache.get(sum, now); p != nil {
-		return p, nil
+		return v.withGroups(ctx, p)
 	}
 	p, key, err := v.verify(ctx, raw, now)
 	if err != nil {
 		return nil, err
 	}
 	v.cache.add(sum, p, key)
-	return p, nil
+	return v.withGroups(ctx, p)
 }
 
 func tooLarge(size, limit int) *Refusal {
