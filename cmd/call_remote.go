@@ -21,9 +21,10 @@ import (
 // remoteFlags say how a command that is an MCP client itself reaches a server.
 type remoteFlags struct {
 	transport string
-	headers   []string
+	headers   headerFlags
 	noAuth    bool
 	timeout   time.Duration
+	network   networkFlags
 	log       logFlags
 	chatty    bool // --log-level was given
 }
@@ -31,9 +32,10 @@ type remoteFlags struct {
 func (r *remoteFlags) add(c *cobra.Command, timeout time.Duration) {
 	f := c.Flags()
 	f.StringVar(&r.transport, "transport", bridge.TransportAuto, "`transport` to the server: auto, http (Streamable HTTP) or sse (HTTP+SSE)")
-	f.StringArrayVar(&r.headers, "header", nil, "send this `'Name: value'` with every request (repeatable)")
-	f.BoolVar(&r.noAuth, "no-auth", false, "send no token, for servers that need none or get theirs by --header")
+	r.headers.add(c)
+	f.BoolVar(&r.noAuth, "no-auth", false, "send no token, for servers that need none; an Authorization header implies it")
 	f.DurationVar(&r.timeout, "timeout", timeout, "give up after this `time`, such as 30s; 0 never does")
+	r.network.add(c)
 	r.log.add(c, "error") // what goes wrong is this command's to tell
 	completeValues(c, "transport", transports...)
 }
@@ -79,9 +81,19 @@ type dialOptions struct {
 // connect establishes a session. The caller calls the returned function when
 // done with it.
 func (r remoteFlags) connect(ctx context.Context, deps Deps, to target, with dialOptions) (*connection, func(), error) {
-	log, closeLog, err := r.log.open(deps.Stderr)
+	header, err := r.headers.read(deps.Getenv)
+	if err != nil {
+		return nil, nil, &exitError{exitUsage, err}
+	}
+	if deps.Network, err = r.network.settings(deps.Now); err != nil {
+		return nil, nil, err
+	}
+	log, closeLog, err := r.log.open(deps.Stderr, header.secrets...)
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, warning := range header.warnings {
+		log.Warn("a file of headers is not private", "reason", warning)
 	}
 	c := &connection{level: slog.LevelWarn}
 	if r.chatty {
@@ -94,7 +106,7 @@ func (r remoteFlags) connect(ctx context.Context, deps Deps, to target, with dia
 		Logger: log,
 	}
 	var closeIdle func()
-	if opts.Conn, c.transport, closeIdle, err = r.dial(deps, to, log); err != nil {
+	if opts.Conn, c.transport, closeIdle, err = r.dial(deps, to, header, log); err != nil {
 		closeLog()
 		return nil, nil, err
 	}
@@ -119,19 +131,18 @@ func (r remoteFlags) connect(ctx context.Context, deps Deps, to target, with dia
 
 // dial returns the connection, what names its transport, and what lets go of
 // the network afterwards.
-func (r remoteFlags) dial(deps Deps, to target, log *slog.Logger) (wire.Conn, func() string, func(), error) {
+func (r remoteFlags) dial(deps Deps, to target, header headers, log *slog.Logger) (wire.Conn, func() string, func(), error) {
 	if to.url == "" {
 		// What a person starts by hand gets the person's environment.
 		child, err := wire.StartChild(wire.ChildOptions{Command: to.command, Env: os.Environ(), Logger: log})
 		return child, func() string { return "stdio" }, func() {}, err
 	}
-	header, err := parseHeaders(r.headers)
+	network, err := newProfileTransport(deps, to.url, log)
 	if err != nil {
-		return nil, nil, nil, &exitError{exitUsage, err}
+		return nil, nil, nil, err
 	}
-	network := wire.NewTransport()
-	opts := bridge.Options{URL: to.url, Transport: r.transport, Header: header, HTTP: network, Patience: patience, Logger: log}
-	if !r.noAuth {
+	opts := bridge.Options{URL: to.url, Transport: r.transport, Header: header.Header, HTTP: network, Patience: patience, Logger: log}
+	if !r.noAuth && !header.authorizes() {
 		if opts, err = withProfile(deps, opts); err != nil {
 			return nil, nil, nil, err
 		}
@@ -143,11 +154,17 @@ func (r remoteFlags) dial(deps Deps, to target, log *slog.Logger) (wire.Conn, fu
 	return conn, conn.Transport, network.CloseIdleConnections, nil
 }
 
+// remoteOnly are flags that say nothing to a local server.
+var remoteOnly = []string{
+	"transport", "header", "header-file", "no-auth",
+	"proxy", "no-proxy", "ca-file", "client-cert", "client-key", "client-cert-password-file",
+}
+
 // check refuses flags and targets that can't be used, before anything is sent.
 func (r *remoteFlags) check(c *cobra.Command, to target) error {
 	r.chatty = c.Flags().Changed("log-level")
 	if to.url == "" {
-		for _, flag := range []string{"transport", "header", "no-auth"} {
+		for _, flag := range remoteOnly {
 			if c.Flags().Changed(flag) {
 				return usagef(c, "--%s is for servers with a URL, not for a command", flag)
 			}
