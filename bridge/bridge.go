@@ -66,7 +66,8 @@ type Options struct {
 	CancelGrace time.Duration
 	Logger      *slog.Logger
 
-	dialed func(*remote) // told the remote that connect makes; may be nil
+	dialed  func(*remote) // told the remote that connect makes; may be nil
+	guarded func(*signIn) // told the sign-in step in front of it; may be nil
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -113,6 +114,8 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	var front *signIn
+	opts.guarded = func(s *signIn) { front = s }
 	server, wake, err := connect(opts)
 	if err != nil {
 		return err
@@ -135,6 +138,7 @@ func Run(ctx context.Context, opts Options) error {
 	if !errors.Is(err, io.EOF) {
 		cancel() // the client is gone or we are told to stop: no time for calls
 	}
+	front.clientGone()
 	go server.Drain(finish)
 	select {
 	case downErr := <-down:

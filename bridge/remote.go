@@ -50,7 +50,11 @@ func connect(opts Options) (conn *wire.ClientConn, woke func(), err error) {
 		if opts.Client == nil {
 			return dial(deliver) // a client inside this program has its own ways to sign in
 		}
-		return newSignIn(opts, deliver, dial)
+		s, err := newSignIn(opts, deliver, dial)
+		if err == nil && opts.guarded != nil {
+			opts.guarded(s)
+		}
+		return s, err
 	})
 	if err != nil {
 		return nil, nil, err

@@ -34,6 +34,7 @@ type signIn struct {
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 	turn  chan struct{} // one check of the token at a time
+	gone  chan struct{} // closed when the client has closed its end
 
 	mu       sync.Mutex
 	ended    bool
@@ -77,7 +78,7 @@ const (
 func newSignIn(opts Options, deliver wire.Deliver, dial func(wire.Deliver) (wire.Remote, error)) (*signIn, error) {
 	s := &signIn{
 		toPeer: deliver, tokens: opts.Tokens, url: opts.URL, log: opts.Logger,
-		turn: make(chan struct{}, 1), changed: make(chan struct{}),
+		turn: make(chan struct{}, 1), gone: make(chan struct{}), changed: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

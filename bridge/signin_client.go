@@ -89,14 +89,8 @@ func (s *signIn) holdFor(ctx context.Context, id wire.ID) (context.Context, func
 }
 
 // clientGone gives up what waits for a person: nobody is there any more to whom
-// it matters.
-func (s *signIn) clientGone() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, cancel := range s.client.parked {
-		cancel()
-	}
-}
+// it matters. It is called once.
+func (s *signIn) clientGone() { close(s.gone) }
 
 // markSent says that a request goes no further for now. Notifications about it,
 // such as its cancellation, need not wait for it.
@@ -185,21 +179,21 @@ func (s *signIn) fromRemote(ctx context.Context, f wire.Frame) error {
 	return s.toPeer(ctx, f)
 }
 
-// ask sends a request of ours to the remote and returns its answer.
-func (s *signIn) ask(ctx context.Context, f wire.Frame) (wire.Frame, error) {
+// ask sends a request of ours to the remote and waits for its answer.
+func (s *signIn) ask(ctx context.Context, f wire.Frame) error {
 	var answer wire.Frame
 	id := s.private.add(func(f wire.Frame) { answer = f.Clone() })
 	defer s.private.drop(id)
 	err := s.inner.Exchange(ctx, f.WithID(id))
 	switch {
 	case err != nil:
-		return wire.Frame{}, err
+		return err
 	case answer.Kind != wire.Response:
-		return wire.Frame{}, wire.ErrNoAnswer
+		return wire.ErrNoAnswer
 	case answer.Failed:
-		return answer, &refusedError{f.Method, answer}
+		return &refusedError{f.Method, answer}
 	}
-	return answer, nil
+	return nil
 }
 
 // refusedError is the remote's own error to a request that was replayed for the

@@ -91,7 +91,7 @@ func (s *signIn) handshake(ctx context.Context, c client) error {
 	if !c.local || c.established {
 		return nil
 	}
-	if _, err := s.ask(ctx, *c.initialize); err != nil {
+	if err := s.ask(ctx, *c.initialize); err != nil {
 		return err
 	}
 	if c.initialized == nil {
@@ -108,7 +108,7 @@ func (s *signIn) handshake(ctx context.Context, c client) error {
 		later = append(later, f)
 	}
 	for _, f := range later {
-		if _, err := s.ask(ctx, f); err != nil {
+		if err := s.ask(ctx, f); err != nil {
 			s.log.Warn("the server lacks something that the client has set", "method", f.Method, "reason", err)
 		}
 	}

@@ -127,6 +127,8 @@ func (s *signIn) park(ctx context.Context, f wire.Frame, then func(context.Conte
 				return &signInError{s.advice(ErrSignInNeeded)}
 			}
 			tick.tell(ctx, "Waiting for the sign-in")
+		case <-s.gone:
+			return wire.ErrStopping
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -782,3 +782,32 @@ func TestEveryRequestIsAnsweredOnce(t *testing.T) {
 		})
 	}
 }
+
+// Checklist 15: a client that ends while its request waits for a person is not
+// waited for.
+func TestRow15EndsWhileAPersonIsAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, call := range []string{callEcho, callSignIn} {
+			client, inner := halfClosing()
+			s := &signer{err: errNobody, act: takes(nil)}
+			done := make(chan error, 1)
+			began := time.Now()
+			go func() {
+				done <- Run(t.Context(), Options{Client: inner, URL: "https://x.example/mcp", Tokens: s, HTTP: &guard{by: func(string) (int, string) { return 500, "" }}})
+			}()
+			client.in <- wire.MustParse(initElicit)
+			<-client.out
+			client.in <- wire.MustParse(fmt.Sprintf(call, 1))
+			<-client.out // the question, or the code
+			client.in <- wire.MustParse(fmt.Sprintf(callSignIn, 2))
+			synctest.Wait()
+			close(client.in)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("it took %v to end", took)
+			}
+		}
+	})
+}

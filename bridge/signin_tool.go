@@ -78,17 +78,14 @@ func (s *signIn) callTool(ctx context.Context, f wire.Frame) error {
 // follow returns the prompt where the model does not know it yet, else waits for
 // what comes next.
 func (s *signIn) follow(ctx context.Context, f wire.Frame, fl *flow) error {
-	p, has := s.ready(ctx, fl)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
+	s.ready(ctx, fl)
 	late := time.NewTimer(toolWait)
 	defer late.Stop()
 	tick := s.ticker(f)
 	defer tick.stop()
 	for {
 		s.mu.Lock()
-		p, has = fl.prompt, fl.has
+		p, has := fl.prompt, fl.has
 		news := has && fl.told != p.key()
 		if news {
 			fl.told = p.key()
@@ -113,6 +110,8 @@ func (s *signIn) follow(ctx context.Context, f wire.Frame, fl *flow) error {
 				return s.toolFailed(ctx, f, errors.New("the sign-in page did not answer in time. Call "+toolName+" again"))
 			}
 			return s.toolPending(ctx, f, p, "The user has not finished yet. Call "+toolName+" again to go on waiting.")
+		case <-s.gone:
+			return wire.ErrStopping
 		case <-ctx.Done():
 			return ctx.Err()
 		}
