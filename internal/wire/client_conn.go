@@ -3,7 +3,6 @@ package wire
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http/httptrace"
 	"sync"
@@ -91,64 +90,6 @@ func NewClientConn(opts ClientConnOptions, dial func(deliver Deliver) (Remote, e
 	return c, nil
 }
 
-// Read implements [Conn]. It returns io.EOF once [ClientConn.Drain] is through.
-func (c *ClientConn) Read(ctx context.Context) (Frame, error) {
-	in, err := c.read(ctx)
-	return in.Frame, err
-}
-
-// ReadWith is Read with the values of the context that the message came on.
-// That of a response is the one its request was written with. That of anything
-// else is the one of the request on whose stream it came, where the transport
-// has such streams; on the stream for the server's own messages it is the one
-// of notifications/initialized.
-func (c *ClientConn) ReadWith(ctx context.Context) (Incoming, error) {
-	in, err := c.read(ctx)
-	if err == nil {
-		in.Request = context.WithoutCancel(in.Request)
-	}
-	return in, err
-}
-
-func (c *ClientConn) read(ctx context.Context) (Incoming, error) {
-	select {
-	case in := <-c.in:
-		return in, nil
-	default:
-	}
-	select {
-	case in := <-c.in:
-		return in, nil
-	case <-c.drained:
-		select {
-		case in := <-c.in:
-			return in, nil
-		default:
-			return Incoming{}, io.EOF
-		}
-	case <-c.closed:
-		return Incoming{}, ErrClosed
-	case <-ctx.Done():
-		return Incoming{}, ctx.Err()
-	}
-}
-
-// push hands f to the reader, with the values of on, the context it came on.
-// It waits for room until ctx ends.
-func (c *ClientConn) push(ctx, on context.Context, f Frame) error {
-	f.Retain()
-	select {
-	case c.in <- Incoming{Frame: f, Request: on}:
-		return nil
-	case <-c.closed:
-		f.Release()
-		return ErrClosed
-	case <-ctx.Done():
-		f.Release()
-		return ctx.Err()
-	}
-}
-
 // Write implements [Conn]: it starts what the message asks for and returns at
 // once. Failures come back through Read as answers.
 func (c *ClientConn) Write(ctx context.Context, f Frame) error {
@@ -182,10 +123,10 @@ func (c *ClientConn) Write(ctx context.Context, f Frame) error {
 }
 
 // start runs do with f held until it returns. After Close began nothing starts.
-func (c *ClientConn) start(f Frame, do func()) bool {
+func (c *ClientConn) start(f Frame, do func()) {
 	c.order.Lock()
 	defer c.order.Unlock()
-	return c.startLocked(f, do)
+	c.startLocked(f, do)
 }
 
 func (c *ClientConn) startLocked(f Frame, do func()) bool {
