@@ -117,8 +117,8 @@ func (r *recovery) Listen(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, wire.ErrNoListen):
-			return err
+		case errors.Is(err, wire.ErrNoListen), errors.Is(err, ErrSignInNeeded):
+			return err // a person has to come first
 		case sessionLost(err) || errors.Is(err, wire.ErrStreamEnded):
 			if restoreErr := r.restore(ctx, generation); restoreErr == nil {
 				pause = time.Second

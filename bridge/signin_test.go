@@ -86,6 +86,8 @@ type farEnd struct {
 	ids     []string
 	fail    func(f wire.Frame) error
 	listens int
+	// listenBy ends listening with what comes on it; nil never does.
+	listenBy chan error
 }
 
 func (r *farEnd) Exchange(ctx context.Context, f wire.Frame) error {
@@ -112,8 +114,12 @@ func (r *farEnd) Listen(ctx context.Context) error {
 	r.mu.Lock()
 	r.listens++
 	r.mu.Unlock()
-	<-ctx.Done()
-	return ctx.Err()
+	select {
+	case err := <-r.listenBy:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 func (r *farEnd) End(context.Context) error { return nil }
 
@@ -808,6 +814,32 @@ func TestRow15EndsWhileAPersonIsAwaited(t *testing.T) {
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("it took %v to end", took)
 			}
+		}
+	})
+}
+
+// The stream for the server's own messages waits for the connection, and for the
+// next one when a sign-in ends.
+func TestListenFollowsTheSignIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{token: "t"}
+		d := newDesk(t, s)
+		end := make(chan error)
+		d.remote.listenBy = end
+		d.greet(initPlain)
+		synctest.Wait()
+		s.mu.Lock()
+		s.err = errNobody
+		s.mu.Unlock()
+		end <- errNobody
+		d.expect("notifications/tools/list_changed")
+		d.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+		d.expect("sign_in")
+		s.signedIn()
+		d.expectLists()
+		synctest.Wait()
+		if d.remote.listens != 2 {
+			t.Errorf("listened %d times", d.remote.listens)
 		}
 	})
 }
