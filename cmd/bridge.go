@@ -48,8 +48,11 @@ sign-in made by "mcpctl login URL".
 
 This is the command for the configuration of Claude Desktop, Cursor, VS Code and
 other clients. It speaks JSON-RPC on standard input and output; everything else
-goes to standard error, and to a log that "mcpctl logs URL" shows. It never opens
-a browser and never asks anything.
+goes to standard error, and to a log that "mcpctl logs URL" shows.
+
+Starting it asks nobody anything. Where a sign-in is missing or has ended, the MCP
+client gets a tool, sign_in, that tells a code and a page to enter it, or is asked
+to open that page; a sign-in in a terminal counts at once too.
 
 MCP clients start commands with hardly any environment variables. What the
 network asks for is best told once, to mcpctl login (--proxy, --ca-file,
