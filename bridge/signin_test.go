@@ -832,7 +832,7 @@ func TestListenFollowsTheSignIn(t *testing.T) {
 		s.err = errNobody
 		s.mu.Unlock()
 		end <- errNobody
-		d.expect("notifications/tools/list_changed")
+		d.expectLists()
 		d.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
 		d.expect("sign_in")
 		s.signedIn()
