@@ -57,8 +57,8 @@ sent:
   --json JSON    all arguments at once; key=value then changes single ones
 
 Progress is shown on a terminal. A server that asks for input asks on the
-terminal, and is declined elsewhere. Text, errors and log messages of the server
-are shown without control characters on a terminal, and as they are in a pipe.
+terminal, and is declined elsewhere. On a terminal the server's text is shown
+without control characters; in a pipe it is what the server sent.
 
 The exit code is 1 when the tool reports an error, and 2 when the arguments do
 not fit.`,
@@ -154,7 +154,7 @@ func runCall(ctx context.Context, o callOptions) error {
 		return err
 	}
 	defer done()
-	ui.server = oneLine(server.Server().ServerInfo.Name)
+	ui.connected(server.Server().ServerInfo.Name)
 	if wire.Lookup(server.Hello(), "capabilities", "logging") != nil {
 		if err := server.SetLogLevel(ctx, mcpLevel(server.level)); err != nil && ctx.Err() != nil {
 			return explainCall(ctx, err)

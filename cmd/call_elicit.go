@@ -25,10 +25,7 @@ func (u *callUI) Elicit(ctx context.Context, r mcp.ElicitationRequest) (*mcp.Eli
 	u.asking.Lock()
 	defer u.asking.Unlock()
 	question := strings.TrimSpace(clean(r.Params.Message))
-	from := u.server
-	if from == "" {
-		from = "The server"
-	}
+	from := u.asker()
 	if !u.interactive {
 		text := fmt.Sprintf("%s asks, and was declined as there is no terminal: %s", from, question)
 		if r.Params.URL != "" {

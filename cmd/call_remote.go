@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,7 +69,7 @@ const patience = 2 * time.Second
 
 // discoverPatience bounds how long a local server may take to start and answer
 // its first message: package runners download it before.
-const discoverPatience = 15 * time.Second
+const discoverPatience = 10 * time.Second
 
 // dialOptions are the parts of a session that a command brings.
 type dialOptions struct {
@@ -195,11 +196,36 @@ func explainCall(ctx context.Context, err error) error {
 	answered, ok := errors.AsType[*mcpclient.Error](err)
 	switch {
 	case !ok:
-		return err
+		return cleaned{err}
 	case answered.Code == bridge.CodeSignInNeeded:
-		return &exitError{exitSignIn, errors.New(answered.Message)}
+		return &exitError{exitSignIn, errors.New(clean(answered.Message))}
 	case bridge.CodeStopping <= answered.Code && answered.Code <= bridge.CodeRemoteFailed:
-		return errors.New(answered.Message) // the bridge's own: whole sentences
+		return errors.New(clean(answered.Message)) // the bridge's own: whole sentences
+	case answered.Code == mcp.URL_ELICITATION_REQUIRED:
+		return errors.New(clean(answered.Message) + pagesToVisit(answered.Data))
 	}
-	return err
+	return cleaned{err}
+}
+
+// cleaned is an error whose text may be a server's.
+type cleaned struct{ error }
+
+func (e cleaned) Error() string { return clean(e.error.Error()) }
+func (e cleaned) Unwrap() error { return e.error }
+
+// pagesToVisit lists the pages that a server wants to have been visited before
+// it takes the request (MCP client/elicitation, URL Elicitation Required Error).
+func pagesToVisit(data json.RawMessage) string {
+	var wanted struct {
+		Elicitations []struct{ Message, URL string }
+	}
+	_ = json.Unmarshal(data, &wanted) // without pages the message has to do
+	text := ""
+	for _, page := range wanted.Elicitations {
+		text += fmt.Sprintf("\n  %s %s", oneLine(page.Message), oneLine(page.URL))
+	}
+	if text != "" {
+		text += "\nVisit what you trust, then call again."
+	}
+	return text
 }

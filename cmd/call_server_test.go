@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -22,7 +23,7 @@ func init() {
 	s := &exampleServer{
 		conn:   wire.Stdio(os.Stdin, os.Stdout, wire.StreamOptions{}),
 		modern: len(os.Args) > 2 && os.Args[2] == "modern",
-		calls:  map[string]context.CancelFunc{}, answers: map[string]chan wire.Frame{},
+		calls:  map[string]context.CancelCauseFunc{}, answers: map[string]chan wire.Frame{},
 	}
 	fmt.Fprintln(os.Stderr, "the example server is up")
 	s.serve(context.Background())
@@ -36,10 +37,13 @@ type exampleServer struct {
 	calling sync.WaitGroup
 
 	mu      sync.Mutex
-	calls   map[string]context.CancelFunc // by id
-	answers map[string]chan wire.Frame    // to the server's own requests
+	calls   map[string]context.CancelCauseFunc // by id
+	answers map[string]chan wire.Frame         // to the server's own requests
 	asked   int
 }
+
+// errCancelled is why a call ends that the client has cancelled.
+var errCancelled = errors.New("cancelled by the client")
 
 func (s *exampleServer) serve(ctx context.Context) {
 	for {
@@ -56,23 +60,23 @@ func (s *exampleServer) serve(ctx context.Context) {
 		case f.Method == "notifications/cancelled":
 			s.mu.Lock()
 			if cancel := s.calls[string(wire.Lookup(f.Raw, "params", "requestId"))]; cancel != nil {
-				cancel()
+				cancel(errCancelled)
 			}
 			s.mu.Unlock()
 		case f.Kind == wire.Request:
-			call, cancel := context.WithCancel(ctx)
+			call, cancel := context.WithCancelCause(ctx)
 			s.mu.Lock()
 			s.calls[string(f.ID)] = cancel
 			s.mu.Unlock()
 			s.calling.Go(func() {
-				defer cancel()
+				defer cancel(nil)
 				s.answer(call, f)
 			})
 		}
 	}
 	s.mu.Lock()
 	for _, cancel := range s.calls {
-		cancel()
+		cancel(nil) // not what the client said
 	}
 	s.mu.Unlock()
 	s.calling.Wait()
@@ -161,7 +165,7 @@ func (s *exampleServer) call(ctx context.Context, f wire.Frame, tool string) {
 	case "slow":
 		s.log("working")
 		<-ctx.Done()
-		if witness := wire.LookupString(f.Raw, "params", "arguments", "witness"); witness != "" {
+		if witness := wire.LookupString(f.Raw, "params", "arguments", "witness"); witness != "" && errors.Is(context.Cause(ctx), errCancelled) {
 			_ = os.WriteFile(witness, []byte("cancelled"), 0o600)
 		}
 	case "steps":

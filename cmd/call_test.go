@@ -3,11 +3,13 @@ package cmd
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/mcpclient"
 )
 
@@ -158,6 +160,26 @@ func TestResultsThatRepeatThemselves(t *testing.T) {
 	} {
 		if got := repeats(json.RawMessage(tt.block), json.RawMessage(tt.structured)); got != tt.want {
 			t.Errorf("repeats(%s, %s) = %v", tt.block, tt.structured, got)
+		}
+	}
+}
+
+func TestErrorsOfServersAreSafeToShow(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		code int
+		want string
+	}{
+		{&mcpclient.Error{Method: "tools/call", Code: -32602, Message: "no\x1b[31m"}, exitFailed, "mcpctl: the server answered tools/call with an error: no[31m (code -32602)\n"},
+		{&mcpclient.Error{Code: bridge.CodeUnreachable, Message: "It is away.\a"}, exitFailed, "mcpctl: It is away.\n"},
+		{&mcpclient.Error{Code: bridge.CodeSignInNeeded, Message: "Sign in."}, exitSignIn, "mcpctl: Sign in.\n"},
+		{&mcpclient.Error{Code: -32042, Message: "Not yet.", Data: json.RawMessage(`{"elicitations":[{"message":"Pay\u001b at","url":"https://pay.example/1"}]}`)}, exitFailed,
+			"mcpctl: Not yet.\n  Pay at https://pay.example/1\nVisit what you trust, then call again.\n"},
+		{errors.New("stderr: \x1b]0;title"), exitFailed, "mcpctl: stderr: ]0;title\n"},
+	} {
+		var stderr bytes.Buffer
+		if code := report(t.Context(), &stderr, explainCall(t.Context(), tt.err)); code != tt.code || stderr.String() != tt.want {
+			t.Errorf("%v: exit code %d, %q; want %d, %q", tt.err, code, stderr.String(), tt.code, tt.want)
 		}
 	}
 }

@@ -20,10 +20,10 @@ import (
 type callUI struct {
 	deps        Deps
 	screen      screen
-	interactive bool   // somebody is there to answer
-	server      string // its name; set before it can ask
+	interactive bool // somebody is there to answer
 
 	mu      sync.Mutex
+	server  string    // its name
 	shown   bool      // the progress line
 	drawn   time.Time // when it was last drawn
 	asking  sync.Mutex
@@ -35,6 +35,23 @@ func newCallUI(deps Deps) *callUI {
 	in, ok := deps.Stdin.(*os.File)
 	u.interactive = u.screen.terminal && ok && term.IsTerminal(int(in.Fd())) //nolint:gosec // a descriptor fits
 	return u
+}
+
+// connected tells the name of the server.
+func (u *callUI) connected(server string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.server = oneLine(server)
+}
+
+// asker names who asks.
+func (u *callUI) asker() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.server == "" {
+		return "The server"
+	}
+	return u.server
 }
 
 // redraw is how often the progress line changes at most.
