@@ -176,6 +176,8 @@ func (c *corporate) forwardProxy(t *testing.T, target string) string {
 			http.Error(w, "not through here", http.StatusForbidden)
 			return
 		}
+		tunnels.Add(1) // before hijacking, which Close doesn't wait for
+		defer tunnels.Done()
 		server, err := net.Dial("tcp", target)
 		if err != nil {
 			http.Error(w, "no answer", http.StatusBadGateway)

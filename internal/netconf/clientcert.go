@@ -45,14 +45,14 @@ func loadClientCert(s Settings, now func() time.Time) (*clientCert, error) {
 	return &clientCert{settings: s, last: cert}, nil
 }
 
-// get implements tls.Config.GetClientCertificate.
-func (c *clientCert) get(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+// get returns the certificate as it is now.
+func (c *clientCert) get() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cert, err := readClientCert(c.settings); err == nil {
 		c.last = cert
 	}
-	return c.last, nil // a file that is being replaced is no reason to fail
+	return c.last // a file that is being replaced is no reason to fail
 }
 
 func readClientCert(s Settings) (*tls.Certificate, error) {

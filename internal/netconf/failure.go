@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -62,14 +63,39 @@ type explaining struct {
 // RoundTrip implements http.RoundTripper.
 func (e explaining) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := e.Transport.RoundTrip(r)
-	if err != nil && r.Context().Err() == nil {
+	switch {
+	case err == nil:
+		e.network.answered.Store(true)
+	case r.Context().Err() == nil:
 		err = e.network.explain(r, err)
 	}
 	return resp, err
 }
 
+// turnedAway reports a connection that broke, before any answer ever, after the
+// server had asked for a client certificate. In TLS 1.3 the client is through
+// with the handshake before the server looks at its certificate (RFC 8446
+// section 4.4.2.4), so that a refusal arrives like this, often without the alert
+// that says why.
+func (n *Network) turnedAway(err error) bool {
+	if !n.wanted.Load() || n.answered.Load() {
+		return false
+	}
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "read" || op.Op == "write") ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		strings.Contains(err.Error(), "http2: client conn could not be established")
+}
+
 func (n *Network) explain(r *http.Request, err error) error {
 	if text, ok := explainTLS(err, n.now()); ok {
+		return &Error{Text: text, Err: err, tls: true}
+	}
+	if n.turnedAway(err) {
+		text := alerts["tls: bad certificate"]
+		if n.client == nil {
+			text = alerts["tls: certificate required"]
+		}
 		return &Error{Text: text, Err: err, tls: true}
 	}
 	var op *net.OpError

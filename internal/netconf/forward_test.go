@@ -62,18 +62,24 @@ func (p *forwardProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *forwardProxy) connect(w http.ResponseWriter) {
+	p.tunnel.Add(1) // before hijacking, which Close doesn't wait for
 	server, err := net.Dial("tcp", p.target)
 	if err != nil {
+		p.tunnel.Done()
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
 	client, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {
 		_ = server.Close()
+		p.tunnel.Done()
 		return
 	}
 	_, _ = io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n")
-	p.tunnel.Go(func() { tunnel(client, server) })
+	go func() {
+		defer p.tunnel.Done()
+		tunnel(client, server)
+	}()
 }
 
 // tunnel passes bytes both ways until both ends have closed.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -113,8 +114,11 @@ type Network struct {
 	log    *slog.Logger
 	roots  *x509.CertPool // nil: the operating system's
 	client *clientCert    // nil: none
-	choose func(*url.URL) (*url.URL, error)
-	source string // where choose comes from; "" is the operating system
+
+	wanted   atomic.Bool // a server has asked for a client certificate
+	answered atomic.Bool // a server has answered
+	choose   func(*url.URL) (*url.URL, error)
+	source   string // where choose comes from; "" is the operating system
 
 	system     func(context.Context) (System, error)
 	now        func() time.Time
@@ -159,8 +163,12 @@ func Open(o Options) (*Network, error) {
 // one, with connections of its own.
 func (n *Network) Transport() *http.Transport {
 	t := n.SignInTransport()
-	if n.client != nil {
-		t.TLSClientConfig.GetClientCertificate = n.client.get
+	t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		n.wanted.Store(true)
+		if n.client == nil {
+			return &tls.Certificate{}, nil // none: the server may do without
+		}
+		return n.client.get(), nil
 	}
 	return t
 }

@@ -288,3 +288,22 @@ func FuzzParseCertificates(f *testing.F) {
 		}
 	})
 }
+
+// Over HTTP/2 the alert that refuses a client often gets lost; what is meant is
+// said all the same.
+func TestClientCertificateOverHTTP2(t *testing.T) {
+	ca := newAuthority(t, "Contoso Root")
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{ca.server()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()}
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	n := open(t, Settings{CAFiles: []string{ca.file}})
+	for range 20 {
+		_, err := fetch(t, n, s.URL)
+		if text, ok := ExplainTLS(err); !ok || !strings.Contains(text, "Add --client-cert FILE") {
+			t.Fatalf("%v is not explained: %q", err, text)
+		}
+	}
+}
