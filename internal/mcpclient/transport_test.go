@@ -313,3 +313,42 @@ func TestEnd(t *testing.T) {
 		close(release)
 	})
 }
+
+// flushing notes when it is flushed.
+type flushing struct {
+	wire.Conn
+	flushed chan string
+	last    string
+}
+
+func (c *flushing) Write(ctx context.Context, f wire.Frame) error {
+	c.last = f.Method
+	return c.Conn.Write(ctx, f)
+}
+
+func (c *flushing) Flush(context.Context) error {
+	c.flushed <- c.last
+	return nil
+}
+
+func TestCancellationIsFlushed(t *testing.T) {
+	near, far := wire.Pipe(4)
+	defer far.Close()
+	conn := &flushing{Conn: near, flushed: make(chan string, 1)}
+	tr := NewTransport(conn, TransportOptions{})
+	defer tr.Close()
+	if err := tr.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := send(ctx, tr, request(int64(1), "tools/call", nil))
+	if _, err := far.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	<-done
+	// Whoever closes the connection now loses nothing.
+	if got := <-conn.flushed; got != "notifications/cancelled" {
+		t.Errorf("flushed after %q", got)
+	}
+}
