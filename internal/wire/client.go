@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -84,8 +86,12 @@ const maxConcurrent = 128
 func NewTransport() *http.Transport {
 	dialer := &net.Dialer{
 		Timeout: 10 * time.Second,
-		// A peer that vanished without a word is noticed in about a minute.
+		// A peer that vanished without a word is noticed in about a minute: by
+		// keep-alive where nothing is under way, else by what it leaves
+		// unacknowledged, for which the system's own patience is a quarter of an
+		// hour.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3},
+		Control:         func(_, _ string, c syscall.RawConn) error { return setUserTimeout(c, userTimeout) },
 	}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -102,6 +108,9 @@ func NewTransport() *http.Transport {
 		HTTP2:              &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 15 * time.Second},
 	}
 }
+
+// userTimeout is how long a peer may leave what was sent unacknowledged.
+const userTimeout = time.Minute
 
 const maxErrorBody = 64 << 10
 
@@ -141,7 +150,8 @@ func contentType(h http.Header) string {
 }
 
 // sendError classifies a failed round trip: what never reached the server may
-// be repeated.
+// be repeated. A TLS handshake that never ended has no type of its own in
+// net/http.
 func sendError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -152,7 +162,7 @@ func sendError(ctx context.Context, err error) error {
 	}
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &op) && connecting[op.Op] || errors.As(err, &certificate) {
+	if errors.As(err, &op) && connecting[op.Op] || errors.As(err, &certificate) || strings.Contains(err.Error(), "TLS handshake timeout") {
 		return fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	return err
