@@ -10,6 +10,19 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
+// rootsOf turns folders into what a server is told.
+func rootsOf(folders []string) ([]mcp.Root, error) {
+	var out []mcp.Root
+	for _, folder := range folders {
+		root, err := rootOf(folder)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, root)
+	}
+	return out, nil
+}
+
 // rootOf is a folder as MCP names it: a file URI (RFC 8089).
 func rootOf(folder string) (mcp.Root, error) {
 	path, err := filepath.Abs(folder)
