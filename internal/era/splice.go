@@ -184,6 +184,11 @@ func (s *splice) frame(f wire.Frame) wire.Frame {
 	if i := s.index("id"); i >= 0 && s.changes[i].value != nil {
 		id = s.changes[i].value
 	}
+	for _, a := range s.added {
+		if a.key == "id" { // a response to a request that its sender could not read
+			id = a.value
+		}
+	}
 	return wire.Frame{Raw: s.bytes(), Kind: f.Kind, ID: bytes.Clone(id), Method: f.Method, Failed: f.Failed}
 }
 
