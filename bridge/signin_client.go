@@ -170,7 +170,7 @@ func (s *signIn) fromRemote(ctx context.Context, f wire.Frame) error {
 		if s.private.answered(f) {
 			return nil
 		}
-		if s.offered.Load() && bytes.Contains(f.Raw, []byte(`"name":"`+toolName+`"`)) {
+		if s.offered.Load() && bytes.Contains(f.Raw, []byte(`"`+toolName+`"`)) {
 			s.offered.Store(false) // the remote has such a tool itself
 		}
 	} else if f.Method == "notifications/subscriptions/acknowledged" && s.acknowledged(f) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -67,6 +68,7 @@ func (s *signIn) connect() {
 	defer cancel()
 	s.mu.Lock()
 	c := s.client
+	c.subscribed = maps.Clone(c.subscribed) // it can still grow
 	s.mu.Unlock()
 	if err := s.handshake(ctx, c); err != nil {
 		s.mu.Lock()

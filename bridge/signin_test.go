@@ -843,3 +843,48 @@ func TestListenFollowsTheSignIn(t *testing.T) {
 		}
 	})
 }
+
+// While the remote is being connected, pings are answered and all else waits.
+func TestConnectingTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errNobody}
+		d := newDesk(t, s)
+		d.greet(initPlain)
+		d.remote.failBy(func(f wire.Frame) error {
+			if f.Method == "initialize" {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		})
+		s.signedIn()
+		time.Sleep(5 * time.Second)
+		d.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+		d.send(`{"jsonrpc":"2.0","id":2,"method":"ping"}`)
+		d.expect(`"id":2`)
+		d.expectLists()
+		d.expect(`"id":1`, `"from":"remote"`)
+	})
+}
+
+// A remote with a tool of that name keeps it.
+func TestRemoteHasAToolOfThatName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer{err: errNobody}
+		d := newDesk(t, s)
+		d.greet(initPlain)
+		d.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+		d.expect("sign_in")
+		s.signedIn()
+		d.expectLists()
+		d.remote.failBy(func(f wire.Frame) error {
+			if f.Method == "tools/list" {
+				return d.remote.deliver(t.Context(), wire.NewResult(f.ID, map[string]any{"tools": []any{map[string]any{"name": "sign_in"}}}))
+			}
+			return nil
+		})
+		d.send(`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`)
+		d.expect(`"id":2`, "sign_in")
+		d.send(fmt.Sprintf(callSignIn, 3))
+		d.expect(`"id":3`, `"from":"remote"`)
+	})
+}
