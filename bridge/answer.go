@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -32,7 +33,7 @@ type explainer struct {
 // and not the request.
 func (x explainer) answer(id wire.ID, err error) wire.Frame {
 	var status *wire.StatusError
-	if errors.As(err, &status) && status.Answer.Kind == wire.Response && !errors.Is(err, wire.ErrSessionLost) &&
+	if errors.As(err, &status) && status.Answer.Kind == wire.Response && !errors.Is(err, wire.ErrSessionLost) && !errors.As(err, new(*noStreamError)) &&
 		status.Status != http.StatusUnauthorized && status.Status != http.StatusForbidden {
 		return status.Answer.WithID(id)
 	}
@@ -43,9 +44,15 @@ func (x explainer) answer(id wire.ID, err error) wire.Frame {
 func (x explainer) explain(err error) (int, string) {
 	var status *wire.StatusError
 	var signIn *signInError
+	var content *wire.ContentError
+	var noStream *noStreamError
 	switch {
 	case errors.As(err, &signIn):
 		return CodeSignInNeeded, signIn.Error()
+	case errors.As(err, &noStream):
+		return CodeRemoteFailed, fmt.Sprintf("There is no HTTP+SSE stream at %s (%v). Servers that have one mostly offer it at an address of its own, such as one that ends in /sse. To let mcpctl find the transport, leave out --transport sse.", x.url, noStream.err)
+	case errors.As(err, &content):
+		return CodeRemoteFailed, fmt.Sprintf("%s answered with %s (HTTP %d) and not with an MCP message. Either the address is not that of the MCP endpoint, which often ends in /mcp, or something on the way answered in the server's stead, such as the sign-in page of a proxy. Check the address.", x.url, kind(content.Type), content.Status)
 	case errors.As(err, &status):
 		return x.explainStatus(status, err)
 	case errors.Is(err, wire.ErrNotSent):
@@ -79,10 +86,35 @@ func (x explainer) explainStatus(status *wire.StatusError, err error) (int, stri
 		return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s no longer knows this session; it was probably restarted. Restart the MCP client or its server entry.", x.url)
 	}
 	if 300 <= status.Status && status.Status <= 399 {
-		return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s redirects (HTTP %d) and mcpctl does not follow: credentials must not go elsewhere. Use the address it is redirecting to: %.200q", x.url, status.Status, status.Header.Get("Location"))
+		return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s redirects (HTTP %d) and mcpctl does not follow: credentials must not go elsewhere. Use the address it is redirecting to: %.200q", x.url, status.Status, bareAddress(status.Header.Get("Location")))
 	}
 	return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s answered HTTP %d %s without a JSON-RPC message. Check that the address is its MCP endpoint.", x.url, status.Status, http.StatusText(status.Status))
 }
+
+// kind names what came instead of a message.
+func kind(contentType string) string {
+	if strings.HasPrefix(strings.ToLower(contentType), "text/html") {
+		return "a web page"
+	}
+	return fmt.Sprintf("%.100q", contentType)
+}
+
+// bareAddress is an address without what may be secret in it.
+func bareAddress(location string) string {
+	u, err := url.Parse(location)
+	if err != nil {
+		return ""
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+// noStreamError: the remote was to be spoken to over HTTP+SSE and has no stream
+// at its address.
+type noStreamError struct{ err error }
+
+func (e *noStreamError) Error() string { return e.err.Error() }
+func (e *noStreamError) Unwrap() error { return e.err }
 
 // trimSentinel drops the sentinel's own words, which the sentence around has.
 func trimSentinel(err, sentinel error) string {

@@ -54,7 +54,9 @@ type Options struct {
 	MaxInFlight int
 	// Patience bounds how long a request is tried again that did not reach the
 	// server, was turned away for the time being, or needs a new session.
-	// Default 20 s: MCP clients give up after 30 or 60.
+	// Default 20 s: MCP clients give up after 30 or 60. For initialize at an
+	// address that refuses connections it is a third of that: a server that is
+	// being restarted is caught, and a wrong address told while somebody looks.
 	Patience time.Duration
 	// FinishTimeout bounds how long calls in flight are waited for after the
 	// client has closed its end. Default 10 s.

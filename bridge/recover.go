@@ -71,6 +71,9 @@ func (r *recovery) Exchange(ctx context.Context, f wire.Frame) error {
 		if ctx.Err() != nil {
 			return err
 		}
+		if f.Method == "initialize" && refused(err) {
+			attempt.hurry(r.patience / 3)
+		}
 		var again error
 		switch verdict, after := attempt.judge(f, err, r.tools.repeatable); {
 		case sessionLost(err) && r.session.established(f):

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -16,6 +17,7 @@ import (
 
 // attempts bounds how long one message is tried.
 type attempts struct {
+	began  time.Time
 	until  time.Time
 	pause  time.Duration
 	doubts int // failures whose outcome is unknown
@@ -27,7 +29,23 @@ const maxDoubts = 3
 var errPatience = errors.New("patience is at its end")
 
 func newAttempts(patience time.Duration) *attempts {
-	return &attempts{until: time.Now().Add(patience), pause: 100 * time.Millisecond}
+	now := time.Now()
+	return &attempts{began: now, until: now.Add(patience), pause: 100 * time.Millisecond}
+}
+
+// hurry makes patience end sooner: a client that starts before an address where
+// nothing listens is to learn that while somebody is still looking. A server that
+// is just being restarted is back by then.
+func (a *attempts) hurry(patience time.Duration) {
+	if until := a.began.Add(patience); until.Before(a.until) {
+		a.until = until
+	}
+}
+
+// refused reports that there is a machine at the address and nothing listens.
+func refused(err error) bool {
+	const windows = syscall.Errno(10061) // WSAECONNREFUSED; no other system has such a number
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, windows)
 }
 
 // judge says whether a message that failed may be sent again, and how long the
@@ -39,7 +57,7 @@ func (a *attempts) judge(f wire.Frame, err error, repeatable func(wire.Frame) bo
 		return true, 0
 	case errors.As(err, &status):
 		return judgeStatus(f, status, repeatable)
-	case isSignIn(err):
+	case isSignIn(err), errors.As(err, new(*wire.ContentError)):
 		return false, 0
 	}
 	// The connection broke: the work may have been done.

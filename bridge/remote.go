@@ -145,9 +145,26 @@ func refusesStreamable(err error) bool {
 	return false
 }
 
+// hasNoStream reports an answer that was not the stream of HTTP+SSE, from a
+// server that would have sent one if it had it.
+func hasNoStream(err error) bool {
+	var status *wire.StatusError
+	if !errors.As(err, &status) {
+		return errors.As(err, new(*wire.ContentError))
+	}
+	switch status.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable:
+		return true
+	}
+	return false
+}
+
 func (r *remote) exchangeSSE(ctx context.Context, f wire.Frame) error {
 	sse, err := wire.ConnectSSE(ctx, r.options)
 	if err != nil {
+		if r.transport == TransportSSE && hasNoStream(err) {
+			return &noStreamError{err}
+		}
 		return err
 	}
 	r.mu.Lock()

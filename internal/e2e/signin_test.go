@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,9 @@ func (p *peer) wantsSignIn(ctx context.Context, url string) {
 	p.refused(m, "mcpctl login "+url)
 	if m.Error.Code != codeSignIn {
 		p.t.Errorf("the error has the code %d instead of %d", m.Error.Code, codeSignIn)
+	}
+	if strings.Count(m.Error.Message, "mcpctl login") > 1 {
+		p.t.Errorf("the error says twice what to type: %s", m.Error.Message)
 	}
 }
 

@@ -48,6 +48,19 @@ var (
 	ErrStreamEnded = errors.New("the server's event stream has ended")
 )
 
+// ContentError is an answer of success that is neither a message nor a stream of
+// them, such as a web page. It matches ErrNoAnswer.
+type ContentError struct {
+	Status int
+	Type   string // the answer's Content-Type
+}
+
+func (e *ContentError) Error() string {
+	return fmt.Sprintf("%v (HTTP %d with a body of type %.100q)", ErrNoAnswer, e.Status, e.Type)
+}
+
+func (e *ContentError) Unwrap() error { return ErrNoAnswer }
+
 // StatusError is an HTTP answer that carries no usable message.
 type StatusError struct {
 	Status int

@@ -83,7 +83,7 @@ func (c *SSEClient) open() (*eventReader, *http.Response, error) {
 	}
 	if t := contentType(resp.Header); t != "text/event-stream" {
 		discard(resp, c.stop)
-		return nil, nil, fmt.Errorf("the server sent %.100q instead of an event stream", t)
+		return nil, nil, &ContentError{Status: resp.StatusCode, Type: resp.Header.Get("Content-Type")}
 	}
 	r := newEventReader(resp.Body, c.opts.MaxMessage, "")
 	if err := c.awaitEndpoint(r); err != nil {

@@ -48,7 +48,7 @@ func (x *exchange) run(resp *http.Response) error {
 		return x.finish(nil)
 	}
 	if t := resp.Header.Get("Content-Type"); t != "" {
-		return x.finish(fmt.Errorf("%w (HTTP %d with a body of type %.100q)", ErrNoAnswer, resp.StatusCode, t))
+		return x.finish(&ContentError{Status: resp.StatusCode, Type: t})
 	}
 	return x.finish(fmt.Errorf("%w (HTTP %d without a body)", ErrNoAnswer, resp.StatusCode))
 }
