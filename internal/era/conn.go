@@ -86,10 +86,10 @@ func (r *connRemote) incoming(f wire.Frame) error {
 	if f.Kind == wire.Batch {
 		members, errs := f.Split()
 		for i, m := range members {
-			if errs[i] != nil {
-				continue
-			}
-			if err := r.incoming(m); err != nil {
+			var bad *wire.FrameError
+			if errors.As(errs[i], &bad) {
+				r.refuse(bad)
+			} else if err := r.incoming(m); err != nil {
 				return err
 			}
 		}
