@@ -47,6 +47,14 @@ func NeedClaims(p *Principal, claims, reason string) *Refusal {
 	return r
 }
 
+// NeedSignIn is the refusal of a caller whose token was good to come in, but
+// which the authority no longer exchanges: 401, so that the client gets another.
+func NeedSignIn(p *Principal, reason, fix string) *Refusal {
+	r := invalid(RuleDelegate, fix, "%s", reason)
+	r.Principal = p
+	return r
+}
+
 func isJSONObject(s string) bool {
 	var object map[string]json.RawMessage
 	return json.Unmarshal([]byte(s), &object) == nil && object != nil

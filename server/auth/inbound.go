@@ -76,6 +76,19 @@ func Refused(ctx context.Context) *Refusal {
 	return in.refusal
 }
 
+// Inherit returns ctx with the caller, the assertion and the place for a
+// refusal that from carries. It is for requests that belong to a caller's
+// session but to none of their requests.
+func Inherit(ctx, from context.Context) context.Context {
+	if p, ok := FromContext(from); ok {
+		ctx = NewContext(ctx, p)
+	}
+	if in := inboundFrom(from); in != nil {
+		ctx = withInbound(ctx, in)
+	}
+	return ctx
+}
+
 const redacted = "[redacted]"
 
 // assertion is a token that nothing prints.
