@@ -42,6 +42,7 @@ func (x explainer) answer(id wire.ID, err error) wire.Frame {
 }
 
 func (x explainer) explain(err error) (int, string) {
+	var lasting lastingError
 	var status *wire.StatusError
 	var signIn *signInError
 	var content *wire.ContentError
@@ -55,8 +56,10 @@ func (x explainer) explain(err error) (int, string) {
 		return CodeRemoteFailed, fmt.Sprintf("%s answered with %s (HTTP %d) and not with an MCP message. Either the address is not that of the MCP endpoint, which often ends in /mcp, or something on the way answered in the server's stead, such as the sign-in page of a proxy. Check the address.", x.url, kind(content.Type), content.Status)
 	case errors.As(err, &status):
 		return x.explainStatus(status, err)
+	case errors.As(err, &lasting) && lasting.Lasting(): // it says itself what to do
+		return CodeUnreachable, fmt.Sprintf("The MCP server at %s could not be reached, so nothing was sent. %v", x.url, lasting)
 	case errors.Is(err, wire.ErrNotSent):
-		return CodeUnreachable, fmt.Sprintf("The MCP server at %s could not be reached, so nothing was sent: %v. Check the address and the network, then try again.", x.url, trimSentinel(err, wire.ErrNotSent))
+		return CodeUnreachable, fmt.Sprintf("The MCP server at %s could not be reached, so nothing was sent: %s. Check the address and the network, then try again.", x.url, strings.TrimSuffix(trimSentinel(err, wire.ErrNotSent), "."))
 	case errors.Is(err, wire.ErrNoAnswer):
 		return CodeOutcome, fmt.Sprintf("The MCP server at %s stopped before it answered: %v. The work may or may not have been done; check before trying again.", x.url, err)
 	case errors.Is(err, wire.ErrBusy):

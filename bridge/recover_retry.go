@@ -53,6 +53,8 @@ func refused(err error) bool {
 func (a *attempts) judge(f wire.Frame, err error, repeatable func(wire.Frame) bool) (bool, time.Duration) {
 	var status *wire.StatusError
 	switch {
+	case isLasting(err):
+		return false, 0
 	case errors.Is(err, wire.ErrNotSent):
 		return true, 0
 	case errors.As(err, &status):
@@ -63,6 +65,18 @@ func (a *attempts) judge(f wire.Frame, err error, repeatable func(wire.Frame) bo
 	// The connection broke: the work may have been done.
 	a.doubts++
 	return a.doubts <= maxDoubts && repeatable(f), 0
+}
+
+// lastingError is a failure that may say of itself that it won't pass by itself,
+// such as a certificate that nobody trusts, and what to do about it.
+type lastingError interface {
+	error
+	Lasting() bool
+}
+
+func isLasting(err error) bool {
+	var failure lastingError
+	return errors.As(err, &failure) && failure.Lasting()
 }
 
 func judgeStatus(f wire.Frame, status *wire.StatusError, repeatable func(wire.Frame) bool) (bool, time.Duration) {

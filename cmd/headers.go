@@ -178,9 +178,3 @@ func variableName(s string) bool {
 	}
 	return s != ""
 }
-
-// parseHeaders reads the values of --header alone.
-func parseHeaders(values []string) (http.Header, error) {
-	h, err := headerFlags{values: values}.read(os.Getenv)
-	return h.Header, err
-}

@@ -81,7 +81,7 @@ func (u unusable) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		_ = req.Body.Close()
 	}
-	return nil, &netconf.Error{Text: u.err.Error(), Err: &net.OpError{Op: "dial", Err: u.err}}
+	return nil, &netconf.Error{Text: u.err.Error(), Err: &net.OpError{Op: "dial", Err: u.err}, Stays: true}
 }
 
 // resourceClient asks the MCP server of a profile about signing in.

@@ -265,15 +265,17 @@ func TestCorporateNetworkExplains(t *testing.T) {
 	ctx := testContext(t)
 	for name, test := range map[string]struct {
 		flags []string
+		retry string
 		want  string
 	}{
-		"CA":          {[]string{"--proxy", c.proxy}, "--ca-file FILE"},
-		"certificate": {[]string{"--proxy", c.proxy, "--ca-file", c.ca}, "--client-cert FILE"},
-		"proxy":       {[]string{"--proxy", "http://127.0.0.1:1"}, "The proxy 127.0.0.1:1, from --proxy, could not be used"},
+		"CA":          {[]string{"--proxy", c.proxy}, "10m", "so nothing was sent. The certificate of"},
+		"certificate": {[]string{"--proxy", c.proxy, "--ca-file", c.ca}, "10m", "--client-cert FILE"},
+		"proxy":       {[]string{"--proxy", "http://127.0.0.1:1"}, "1s", "The proxy 127.0.0.1:1, from --proxy, could not be used"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			process := start(t, d.bare(), append([]string{mcpctl, "bridge", c.url, "--no-auth", "--retry-time", "1s"}, test.flags...)...)
+			process := start(t, d.bare(), append([]string{mcpctl, "bridge", c.url, "--no-auth", "--retry-time", test.retry}, test.flags...)...)
 			p := newPeer(process)
+			// What won't pass by itself is said at once, not after ten minutes.
 			p.refused(p.call(ctx, "initialize", initialize), test.want)
 			_ = process.stdin.Close()
 			process.wait()

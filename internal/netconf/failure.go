@@ -15,10 +15,15 @@ import (
 type Error struct {
 	Text string // what happened and what to do; one or more sentences
 	Err  error
-	tls  bool
+	// Stays says that trying again is of no use until somebody does something.
+	Stays bool
+	tls   bool
 }
 
 func (e *Error) Error() string { return e.Text }
+
+// Lasting reports whether trying again is of no use. The relay asks for it.
+func (e *Error) Lasting() bool { return e.Stays }
 
 // Unwrap returns the failure itself.
 func (e *Error) Unwrap() error { return e.Err }
@@ -89,14 +94,14 @@ func (n *Network) turnedAway(err error) bool {
 
 func (n *Network) explain(r *http.Request, err error) error {
 	if text, ok := explainTLS(err, n.now()); ok {
-		return &Error{Text: text, Err: err, tls: true}
+		return &Error{Text: text, Err: err, Stays: true, tls: true}
 	}
 	if n.turnedAway(err) {
 		text := alerts["tls: bad certificate"]
 		if n.client == nil {
 			text = alerts["tls: certificate required"]
 		}
-		return &Error{Text: text, Err: err, tls: true}
+		return &Error{Text: text, Err: err, Stays: true, tls: true}
 	}
 	var op *net.OpError
 	if !errors.As(err, &op) {
@@ -108,7 +113,7 @@ func (n *Network) explain(r *http.Request, err error) error {
 		if perr != nil || proxy == nil {
 			return err // the settings have changed meanwhile
 		}
-		return &Error{Text: explainProxy(proxy.Host, source, op), Err: err}
+		return &Error{Text: explainProxy(proxy.Host, source, op), Err: err, Stays: forbids(op)}
 	case "dial":
 		if script := n.script(); script != "" {
 			return &Error{Err: err, Text: fmt.Sprintf("%s (this machine is set up with the proxy script %s, which mcpctl does not run; ask for the proxy's address and add --proxy http://HOST:PORT)",
@@ -116,6 +121,13 @@ func (n *Network) explain(r *http.Request, err error) error {
 		}
 	}
 	return err
+}
+
+// forbids reports a refusal that is about the person or the server, not about
+// the moment.
+func forbids(op *net.OpError) bool {
+	var refusal *ProxyRefusal
+	return errors.As(op, &refusal) && (refusal.Status == http.StatusProxyAuthRequired || refusal.Status == http.StatusForbidden)
 }
 
 func explainProxy(host, source string, op *net.OpError) string {
