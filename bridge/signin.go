@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mcpctl/mcpctl/internal/era"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -29,6 +30,7 @@ type signIn struct {
 	open    atomic.Bool // the same as phase == phaseOpen, for the fast path
 	offered atomic.Bool // the client knows our tool
 	private ownCalls
+	legacy  func() bool // the remote is known to speak no MCP 2026-07-28
 
 	ctx   context.Context // under which background work runs
 	stop  context.CancelFunc
@@ -88,6 +90,16 @@ func newSignIn(opts Options, deliver wire.Deliver, dial func(wire.Deliver) (wire
 	if opts.Tokens == nil {
 		s.phase = phaseOpen
 		s.open.Store(true)
+	}
+	s.legacy = func() bool {
+		if opts.Protocol != "" && opts.Protocol != era.ModeAuto {
+			return opts.Protocol != modernRevision
+		}
+		if opts.Verdicts == nil {
+			return false
+		}
+		v, ok := opts.Verdicts.Get(opts.URL)
+		return ok && v.Era == era.Legacy
 	}
 	var err error
 	if s.inner, err = dial(s.fromRemote); err != nil {

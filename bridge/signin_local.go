@@ -35,6 +35,11 @@ func (s *signIn) local(f wire.Frame) (answer wire.Frame, ok bool) {
 	case "initialize":
 		result = s.initializeResult(f)
 	case "server/discover":
+		if s.legacy() {
+			// A client of both eras goes on with initialize, and nothing will
+			// have to be translated.
+			return wire.NewError(f.ID, wire.CodeMethodNotFound, "Method not found: this server speaks MCP up to 2025-11-25. Send initialize", nil), true
+		}
 		result = map[string]any{
 			"supportedVersions": []string{modernRevision}, "capabilities": capabilities(true), "instructions": s.instructions(),
 			"_meta": map[string]any{"io.modelcontextprotocol/serverInfo": serverInfo()},

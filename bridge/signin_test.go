@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mcpctl/mcpctl/internal/era"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -145,8 +146,14 @@ type desk struct {
 
 func newDesk(t *testing.T, s *signer) *desk {
 	t.Helper()
+	return newDeskWith(t, s, Options{})
+}
+
+func newDeskWith(t *testing.T, s *signer, opts Options) *desk {
+	t.Helper()
 	d := &desk{t: t, remote: &farEnd{}, signer: s}
-	opts, err := Options{Client: noClient{}, URL: "https://x.example/mcp", Tokens: s}.withDefaults()
+	opts.Client, opts.URL, opts.Tokens = noClient{}, "https://x.example/mcp", s
+	opts, err := opts.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,6 +293,27 @@ func TestRow02DiscoverWithoutToken(t *testing.T) {
 		}
 	})
 }
+
+// Where the remote is known to be of the initialize era, a client of both eras is
+// led to it, though nobody is signed in.
+func TestDiscoverBeforeALegacyRemote(t *testing.T) {
+	known := verdicts{Era: era.Legacy}
+	for name, opts := range map[string]Options{"by choice": {Protocol: "2025-11-25"}, "by experience": {Verdicts: known}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDeskWith(t, &signer{err: errNobody}, opts)
+				d.send(`{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`)
+				d.expect(`"code":-32601`)
+				d.greet(initPlain)
+			})
+		})
+	}
+}
+
+type verdicts era.Verdict
+
+func (v verdicts) Get(string) (era.Verdict, bool) { return era.Verdict(v), true }
+func (v verdicts) Put(string, era.Verdict)        {}
 
 // The tool: a code at once, then progress and the outcome; then the remote takes
 // over with the handshake that the client has had.
