@@ -178,27 +178,46 @@ func TestFailuresAreNotRepeated(t *testing.T) {
 	})
 }
 
+// asked is an authority that remembers the claims it was asked for.
+type asked struct {
+	obo.Authority
+	claims []string
+}
+
+func (a *asked) OnBehalfOf(ctx context.Context, tenant, assertion string, scopes []string, claims string) (string, time.Time, error) {
+	a.claims = append(a.claims, claims)
+	return a.Authority.OnBehalfOf(ctx, tenant, assertion, scopes, claims)
+}
+
 // TestRejectedByTheUpstream: another token is tried once; the upstream's claims
 // challenge goes into the exchange.
 func TestRejectedByTheUpstream(t *testing.T) {
 	w := newWorld(t)
-	transport := w.transport(w.onBehalfOf())
+	authority := &asked{Authority: w.client}
+	source, err := obo.NewOnBehalfOf(obo.OnBehalfOfOptions{Authority: authority, Scopes: []string{crmURI + "/.default"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(source.Close)
+	transport := w.transport(source)
 	challenge := base64.StdEncoding.EncodeToString([]byte(`{"access_token":{"acrs":{"essential":true,"value":"c7"}}}`))
-	w.answering(func(rw http.ResponseWriter, r *http.Request) bool {
-		acrs, _ := json.Marshal(w.claims(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))["acrs"])
-		if strings.Contains(string(acrs), "c7") {
+	header := ""
+	reject := func(rw http.ResponseWriter, r *http.Request) bool {
+		if got := w.got(); r.Header.Get("Authorization") != "Bearer "+got[0] {
 			return false
 		}
-		rw.Header().Set("WWW-Authenticate", `Bearer realm="", error="insufficient_claims", claims="`+challenge+`"`)
+		rw.Header().Set("WWW-Authenticate", header)
 		rw.WriteHeader(http.StatusUnauthorized)
 		return true
-	})
+	}
+	header = `Bearer realm="", authorization_uri="https://login.example", error="insufficient_claims", claims="` + challenge + `"`
+	w.answering(reject)
 	w.within(w.mint(fakeentra.TokenSpec{Person: w.sample.Ada.UPN}), func(ctx context.Context) {
 		if status, claims, err := w.call(ctx, transport); err != nil || status != http.StatusOK {
 			t.Errorf("got %d, %v, %v", status, claims, err)
 		}
-		if len(w.got()) != 2 {
-			t.Errorf("%d requests for the first", len(w.got()))
+		if len(w.got()) != 2 || len(authority.claims) != 2 || authority.claims[0] != "" || authority.claims[1] != challenge {
+			t.Errorf("%d requests, claims %q", len(w.got()), authority.claims)
 		}
 		if status, _, err := w.call(ctx, transport); err != nil || status != http.StatusOK || len(w.got()) != 3 {
 			t.Errorf("got %d, %v with %d requests: the better token was not kept", status, err, len(w.got()))
@@ -207,8 +226,8 @@ func TestRejectedByTheUpstream(t *testing.T) {
 			rw.WriteHeader(http.StatusUnauthorized)
 			return true
 		})
-		if status, _, err := w.call(ctx, transport); err != nil || status != http.StatusUnauthorized || len(w.got()) != 5 {
-			t.Errorf("got %d, %v with %d requests, want one more attempt", status, err, len(w.got()))
+		if status, _, err := w.call(ctx, transport); err != nil || status != http.StatusUnauthorized || len(w.got()) != 5 || authority.claims[2] != "{}" {
+			t.Errorf("got %d, %v with %d requests, claims %q; want one more attempt", status, err, len(w.got()), authority.claims)
 		}
 	})
 }
