@@ -99,3 +99,20 @@ func quoted(s string) []byte {
 func splice(f wire.Frame, value []byte, path ...string) wire.Frame {
 	return changed(f, set(value, path...))
 }
+
+// inserted returns a copy of f whose object at the path has one more member, in
+// front of the others. A message without such an object is returned as it is.
+func inserted(f wire.Frame, name string, value []byte, path ...string) wire.Frame {
+	start, _, ok := wire.Find(f.Raw, path...)
+	if !ok || f.Raw[start] != '{' {
+		return f
+	}
+	rest := bytes.TrimLeft(f.Raw[start+1:], " \t\r\n")
+	raw := append(make([]byte, 0, len(f.Raw)+len(name)+len(value)+4), f.Raw[:start+1]...)
+	raw = append(append(append(raw, quoted(name)...), ':'), value...)
+	if rest[0] != '}' {
+		raw = append(raw, ',')
+	}
+	raw = append(raw, f.Raw[start+1:]...)
+	return wire.Frame{Raw: raw, Kind: f.Kind, ID: wire.ID(bytes.Clone(f.ID)), Method: f.Method, Failed: f.Failed}
+}
