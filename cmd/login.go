@@ -12,7 +12,6 @@ import (
 
 	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/entra"
-	"github.com/mcpctl/mcpctl/internal/netconf"
 	"github.com/mcpctl/mcpctl/internal/profile"
 	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/tokencache"
@@ -133,11 +132,7 @@ func runLogin(ctx context.Context, o loginOptions) error {
 	p.Account = profile.Account{HomeAccountID: signIn.Account.HomeAccountID, Username: signIn.Account.Username}
 	p.TokenStore = string(store.Backend())
 	p.Transport = o.transport
-	settings, dropped := o.deps.Network.Over(netconf.Settings(p.Network)).Storable()
-	p.Network = profile.Network(settings)
-	if dropped {
-		ui.say("The proxy's password is not kept. Set HTTPS_PROXY in the environment of each MCP client that starts a bridge.")
-	}
+	p.Network = ui.keepNetwork(ctx, o.deps, p, log)
 	if p, err = profiles.Save(p); err != nil {
 		return err
 	}

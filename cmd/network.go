@@ -1,10 +1,13 @@
 package cmd
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,6 +73,27 @@ func authorityTransport(deps Deps, p profile.Profile, authority entra.Authority,
 		return unusable{err}
 	}
 	return n.RoundTripper(n.SignInTransport())
+}
+
+// keepNetwork returns what the profile shall say about reaching the server, and
+// tells what it can't.
+func (u *loginUI) keepNetwork(ctx context.Context, deps Deps, p profile.Profile, log *slog.Logger) profile.Network {
+	settings, dropped := deps.Network.Over(netconf.Settings(p.Network)).Storable()
+	if dropped {
+		u.say("The proxy's password is not kept. Set HTTPS_PROXY in the environment of each MCP client that starts a bridge.")
+	}
+	if settings.Proxy != "" {
+		return profile.Network(settings)
+	}
+	n, err := openNetwork(deps, p.Network, log)
+	server, urlErr := url.Parse(p.URL)
+	if err != nil || urlErr != nil {
+		return profile.Network(settings) // it has just worked; there is nothing to tell
+	}
+	if proxy, source, err := n.ProxyFor(ctx, server); err == nil && proxy != nil && strings.HasSuffix(strings.ToUpper(source), "_PROXY") {
+		u.say("The proxy " + proxy.Host + " comes from " + source + ", which MCP clients may not pass on to bridges. To keep it, run: mcpctl login " + p.URL + " --proxy " + proxy.Scheme + "://" + proxy.Host)
+	}
+	return profile.Network(settings)
 }
 
 // unusable fails each request. The error is that of a connection that was not

@@ -259,6 +259,23 @@ func TestCorporateNetwork(t *testing.T) {
 	}
 }
 
+// A proxy that only the terminal knows of is told to be kept, since bridges
+// won't hear of it.
+func TestLoginTellsOfTheTerminalsProxy(t *testing.T) {
+	c, d := newCorporate(t), newDesk(t)
+	ctx := testContext(t)
+	process := start(t, append(d.env(), "HTTPS_PROXY="+c.proxy, "https_proxy="), mcpctl, "login", c.url, "--dev-ca", c.devCA, "--device-code", "--token-store", "file",
+		"--ca-file", c.ca, "--client-cert", c.cert, "--client-key", c.key)
+	told, err := process.stderr.await(ctx, deviceCode)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, process.stderr)
+	}
+	enterCode(ctx, t, told[1], told[2], c.devCA, "ada@contoso.example")
+	if code := process.wait(); code != 0 || !strings.Contains(process.stderr.String(), "mcpctl login "+c.url+" --proxy "+c.proxy) {
+		t.Errorf("%d\n%s", code, process.stderr)
+	}
+}
+
 // Each thing that is missing on the way is named, with the flag that helps.
 func TestCorporateNetworkExplains(t *testing.T) {
 	c, d := newCorporate(t), newDesk(t)
