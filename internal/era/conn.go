@@ -13,8 +13,8 @@ import (
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
-// ErrGone: the other end of a connection has ended it. What was in flight gets
-// no answer any more.
+// ErrGone means that the other end of a connection has ended it. What was in
+// flight gets no answer any more.
 var ErrGone = errors.New("the server has ended")
 
 // cancelPatience is how long a peer that reads nothing is waited for when a

@@ -19,7 +19,7 @@ func process(t *testing.T, serve func(conn wire.Conn, f wire.Frame) bool) wire.C
 	near, far := wire.Pipe(4)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		defer far.Close() //nolint:errcheck // of a pipe
+		defer far.Close()
 		for {
 			f, err := far.Read(context.Background())
 			if err != nil || !serve(far, f) {
@@ -59,7 +59,7 @@ func TestFromConn(t *testing.T) {
 		got <- string(f.Raw)
 		return nil
 	})
-	defer r.End(context.Background()) //nolint:errcheck // of a pipe
+	defer func() { _ = r.End(context.Background()) }()
 	if err := r.Exchange(t.Context(), wire.MustParse(`{"jsonrpc":"2.0","id":1,"method":"quick"}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestModernProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // of a pipe
+	defer conn.Close()
 	p := &peer{T: t, conn: conn, ctx: t.Context()}
 	p.send(hello)
 	p.read()

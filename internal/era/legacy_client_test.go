@@ -224,6 +224,36 @@ func TestLegacyClientIsAskedForInput(t *testing.T) {
 	}
 }
 
+// A page to visit gets the id that 2025-11-25 wants. While the server waits for
+// the person it is asked again, not the person.
+func TestLegacyClientIsSentToAPage(t *testing.T) {
+	tries := 0
+	p := newPeer(t, Options{}, modernOnly(func(r *fakeRemote, ctx context.Context, f wire.Frame) error {
+		if tries++; tries == 4 {
+			return r.answer(ctx, f, `{"resultType":"complete"}`)
+		}
+		return r.answer(ctx, f, `{"resultType":"input_required","inputRequests":{"k":{"method":"elicitation/create","params":{"mode":"url","url":"https://x/"}}}}`)
+	}))
+	p.send(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{"url":{}}}}}`)
+	p.read()
+	p.send(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}`)
+	q := p.read()
+	id := wire.LookupString(q.Raw, "params", "elicitationId")
+	if q.Method != "elicitation/create" || id == "" {
+		t.Fatalf("the client got %s", q.Raw)
+	}
+	p.send(`{"jsonrpc":"2.0","id":%s,"result":{"action":"accept"}}`, q.ID)
+	if note := p.read(); note.Method != "notifications/elicitation/complete" || wire.LookupString(note.Raw, "params", "elicitationId") != id {
+		t.Errorf("the client got %s", note.Raw)
+	}
+	p.want(`{"jsonrpc":"2.0","id":1,"result":{}}`)
+	for _, call := range p.remote.sent("tools/call")[1:] {
+		if got := string(wire.Lookup(call.Raw, "params", "inputResponses")); got != `{"k":{"action":"accept"}}` {
+			t.Errorf("the remote got %s", got)
+		}
+	}
+}
+
 func TestLegacyClientLacksCapability(t *testing.T) {
 	for name, test := range map[string]struct{ request, want string }{
 		"url elicitation": {`{"method":"elicitation/create","params":{"mode":"url","url":"https://x","message":"m"}}`, `{"k":{"action":"decline"}}`},

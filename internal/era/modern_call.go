@@ -278,11 +278,10 @@ func (m *modernClient) logMessage(ctx context.Context, f wire.Frame) error {
 // deliverOn delivers on a request's stream. That the request has ended is no
 // fault of the stream that the message came on.
 func (m *modernClient) deliverOn(front *front, f wire.Frame) error {
-	err := m.t.opts.Deliver(front.ctx, f)
-	if front.ctx.Err() != nil {
-		return nil
+	if err := m.t.opts.Deliver(front.ctx, f); err != nil && front.ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // inOrder lists the calls in flight, oldest first.

@@ -187,7 +187,7 @@ func (m *modernClient) note(ctx context.Context, f wire.Frame) error {
 	}
 	if c := callOf(ctx); c != nil {
 		if front := c.served(); front != nil {
-			return m.t.opts.Deliver(front.ctx, f)
+			return m.deliverOn(front, f)
 		}
 		return nil
 	}

@@ -213,6 +213,8 @@ func (t *Translator) useLegacy(l *legacyClient) {
 func (t *Translator) Exchange(ctx context.Context, f wire.Frame) error {
 	legacy, modern := t.translating()
 	switch {
+	case f.Kind == wire.Batch:
+		return errors.New("era: a batch is exchanged message by message")
 	case f.Kind == wire.Response:
 		if t.asks.answer(f) {
 			return nil
