@@ -21,6 +21,13 @@ type Config struct {
 	Upstreams []Upstream `yaml:"upstreams"`
 	Limits    Limits     `yaml:"limits"`
 	Audit     Audit      `yaml:"audit"`
+	AccessLog AccessLog  `yaml:"access_log"`
+	Telemetry Telemetry  `yaml:"telemetry"`
+	// DrainTimeout bounds the wait for requests in flight when the server stops;
+	// 10 s when zero. Before that it goes on serving for DrainDelay, not ready,
+	// so that load balancers send no more.
+	DrainTimeout time.Duration `yaml:"drain_timeout"`
+	DrainDelay   time.Duration `yaml:"drain_delay"`
 	// AllowedOrigins are the web origins whose pages may call; none by default.
 	AllowedOrigins []string `yaml:"allowed_origins"`
 }
@@ -82,11 +89,38 @@ type Limits struct {
 // Audit says where evidence goes; nowhere when File is empty.
 type Audit struct {
 	File string `yaml:"file"`
+	// OnFailure says what happens when a record can't be written: stop withholds
+	// answers and takes no more calls until records can be written again;
+	// continue only complains. stop when empty.
+	OnFailure string `yaml:"on_failure"`
+	// Arguments is hash, full or none; hash when empty.
+	Arguments string `yaml:"arguments"`
+}
+
+// AccessLog says where a line for each HTTP request goes: to the log unless
+// File names a file of its own. There is none unless Enabled.
+type AccessLog struct {
+	Enabled bool   `yaml:"enabled"`
+	File    string `yaml:"file"`
+}
+
+// Telemetry is what operators' systems get to know. None of it names a person
+// or a tenant.
+type Telemetry struct {
+	// Listen is the address of /metrics, /healthz and /readyz; they are not
+	// served when it is empty, but for /healthz on Config.Listen.
+	Listen string `yaml:"listen"`
+	// OTLPEndpoint gets traces by OTLP over HTTP. OTEL_EXPORTER_OTLP_ENDPOINT
+	// and OTEL_EXPORTER_OTLP_TRACES_ENDPOINT do when it is empty.
+	OTLPEndpoint string `yaml:"otlp_endpoint"`
+	// HashedUser puts a hash of the caller's tenant and object id into traces.
+	HashedUser bool `yaml:"hashed_user"`
 }
 
 const (
 	defaultListen = "127.0.0.1:8080"
 	defaultBody   = 8 << 20
+	defaultDrain  = 10 * time.Second
 )
 
 // endpointPath is where Streamable HTTP is served: the path of the public URL.

@@ -114,6 +114,18 @@ func checkUpstreamURL(value string) (message, fix string) {
 	return "", ""
 }
 
+// checkOTLPEndpoint never repeats the address, which may hold a key.
+func checkOTLPEndpoint(value string) (message, fix string) {
+	u, err := url.Parse(value)
+	switch {
+	case err != nil || u.Opaque != "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		return "this is not an absolute https:// address", "Write the collector's address for OTLP over HTTP, like http://127.0.0.1:4318"
+	case u.User != nil || strings.ContainsAny(value, "?#"):
+		return "the address must have no user, query or fragment", "Give credentials in the variable OTEL_EXPORTER_OTLP_HEADERS"
+	}
+	return "", ""
+}
+
 // checkAppIDURI refuses what can be nobody's own App ID URI.
 func checkAppIDURI(value string) (message, fix string) {
 	u, err := url.Parse(value)

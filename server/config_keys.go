@@ -35,9 +35,24 @@ func (r *configReader) root(n ast.Node) {
 			{"body", r.size(&c.Limits.Body, minBody, maxBody)},
 			{"sessions_per_user", r.integer(&c.Limits.SessionsPerUser, 1, 10_000)},
 		}, later("requests_per_minute")...)...)},
-		{"audit", r.section(field{"file", r.newFile(&c.Audit.File)})},
+		{"audit", r.section(
+			field{"file", r.newFile(&c.Audit.File)},
+			field{"on_failure", r.string(&c.Audit.OnFailure, oneOf("stop", "continue"))},
+			field{"arguments", r.string(&c.Audit.Arguments, oneOf("hash", "full", "none"))},
+		)},
+		{"access_log", r.section(
+			field{"enabled", r.boolean(&c.AccessLog.Enabled)},
+			field{"file", r.newFile(&c.AccessLog.File)},
+		)},
+		{"telemetry", r.section(
+			field{"listen", r.string(&c.Telemetry.Listen, checkListen)},
+			field{"otlp_endpoint", r.string(&c.Telemetry.OTLPEndpoint, checkOTLPEndpoint)},
+			field{"hashed_user", r.boolean(&c.Telemetry.HashedUser)},
+		)},
+		{"drain_timeout", r.duration(&c.DrainTimeout, time.Second, time.Hour)},
+		{"drain_delay", r.duration(&c.DrainDelay, 0, 10*time.Minute)},
 		{"allowed_origins", r.strings(&c.AllowedOrigins, checkOrigin)},
-	}, later("policy", "store", "telemetry", "metrics")...))
+	}, later("policy", "store", "metrics")...))
 }
 
 func (r *configReader) entra(key string, n ast.Node) {
@@ -237,6 +252,17 @@ func (r *configReader) newFile(to *string) func(string, ast.Node) {
 		} else if info, err := os.Stat(*to); err == nil && info.IsDir() {
 			r.fault(placeOf(n), key, *to+" is a folder", "Name a file in it")
 		}
+	}
+}
+
+func (r *configReader) boolean(to *bool) func(string, ast.Node) {
+	return func(key string, n ast.Node) {
+		value, ok := n.(*ast.BoolNode)
+		if !ok {
+			r.wrongType(key, n, "true or false")
+			return
+		}
+		*to = value.Value
 	}
 }
 

@@ -14,6 +14,22 @@ func (r *configReader) checkTogether() {
 	r.checkAddresses()
 	r.checkEntra()
 	r.checkUpstreams()
+	r.checkEvidence()
+}
+
+func (r *configReader) checkEvidence() {
+	for _, key := range []string{"audit.on_failure", "audit.arguments"} {
+		if r.has(key) && !r.has("audit.file") {
+			r.missing("audit.file", "Name the file that records go to")
+			break
+		}
+	}
+	if r.has("access_log.file") && !r.cfg.AccessLog.Enabled && !r.faulty("access_log.enabled") {
+		r.fault(r.at("access_log.file"), "access_log.file", "the access log is off", "Add enabled: true, or remove it")
+	}
+	if listen := r.cfg.Telemetry.Listen; listen != "" && listen == r.cfg.Listen {
+		r.fault(r.at("telemetry.listen"), "telemetry.listen", "this is the address that people call", "Choose another port: metrics are not for everybody")
+	}
 }
 
 func (r *configReader) missing(key, fix string) {
