@@ -1,65 +1,102 @@
 package server
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/mcpctl/mcpctl/server/auth"
-	"github.com/mcpctl/mcpctl/server/gateway"
 )
 
-// auditRecord is one line of the audit log. Arguments are hashed: the log
-// proves what was asked without holding it.
-type auditRecord struct {
-	Time       time.Time `json:"time"`
-	Decision   string    `json:"decision"` // allow or deny
-	Rule       string    `json:"rule,omitempty"`
-	TenantID   string    `json:"tid,omitempty"`
-	ObjectID   string    `json:"oid,omitempty"`
-	Username   string    `json:"username,omitempty"`
-	ClientID   string    `json:"client_id,omitempty"`
-	AppOnly    bool      `json:"app_only,omitempty"`
-	TokenID    string    `json:"uti,omitempty"` // as in Entra's sign-in log; no secret
-	Session    string    `json:"session,omitempty"`
-	Method     string    `json:"method"`
-	Target     string    `json:"target,omitempty"`
-	ArgsSHA256 string    `json:"args_sha256,omitempty"`
-	Outcome    string    `json:"outcome"` // a gateway.Outcome, or refused
-	Status     int       `json:"status,omitempty"`
-	DurationMS float64   `json:"duration_ms"`
-	BytesIn    int       `json:"bytes_in"`
-	BytesOut   int       `json:"bytes_out"`
-	Remote     string    `json:"remote,omitempty"`
+// auditOptions configure an audit log.
+type auditOptions struct {
+	Audit
+	Logger *slog.Logger
+	// Failed is told of each record that could not be written; may be nil.
+	Failed func()
 }
 
 // auditLog appends records to a file, one JSON object a line; without a file it
 // keeps nothing. Methods may be called concurrently.
 type auditLog struct {
-	mu sync.Mutex
-	f  *os.File // stays when closed: a record that comes too late is an error
+	opts     auditOptions
+	refusals *refusalCounts
+
+	mu     sync.Mutex
+	f      *os.File // stays when closed: a record that comes too late is an error
+	failed bool     // the last record could not be written
+	lost   int      // records that could not be written since one could
+	retry  time.Time
+	torn   bool // the file ends in a part of a line
 }
 
-func openAudit(path string) (*auditLog, error) {
-	if path == "" {
-		return &auditLog{}, nil
+func openAudit(opts auditOptions) (*auditLog, error) {
+	a := &auditLog{opts: opts}
+	a.refusals = newRefusalCounts(a.write)
+	if opts.File == "" {
+		return a, nil
 	}
+	f, err := openAuditFile(opts.File)
+	if err != nil {
+		return nil, err
+	}
+	a.f = f
+	return a, nil
+}
+
+func openAuditFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the audit log: %w. Check audit.file", err)
 	}
-	return &auditLog{f: f}, nil
+	return f, nil
 }
 
+// Reopen goes on in a new file under the same name, for log rotation: the old
+// one was renamed. On an error it goes on in the old one.
+func (a *auditLog) Reopen() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.f == nil {
+		return nil
+	}
+	f, err := openAuditFile(a.opts.File)
+	if err != nil {
+		return err
+	}
+	old := a.f
+	a.f, a.torn = f, false
+	a.retry = time.Time{} // the new one may have room
+	if err := old.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		a.opts.Logger.Warn("closing the rotated audit log", "reason", err)
+	}
+	return nil
+}
+
+// reload takes over what to record and what to do where that fails.
+func (a *auditLog) reload(_, next Config) (func(), error) {
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.opts.OnFailure, a.opts.Arguments = next.Audit.OnFailure, next.Audit.Arguments
+	}, nil
+}
+
+// healthy says whether calls are taken.
+func (a *auditLog) healthy() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.failed && a.f != nil && a.opts.OnFailure != "continue" {
+		return errAuditFailing
+	}
+	return nil
+}
+
+// Close writes what is still counted and closes the file.
 func (a *auditLog) Close() error {
+	a.refusals.close()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.f == nil {
@@ -71,72 +108,95 @@ func (a *auditLog) Close() error {
 	return nil
 }
 
-// write appends one record in one write, so that lines stay whole.
+// write appends one record in one write, so that lines stay whole. The error is
+// nil where the configuration says to go on without records.
 func (a *auditLog) write(r auditRecord) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.f == nil {
+	err := a.writeLocked(r)
+	if err == nil {
 		return nil
 	}
-	line, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encoding an audit record: %w", err)
+	a.lost++
+	if a.opts.Failed != nil {
+		a.opts.Failed()
 	}
-	if _, err := a.f.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("writing an audit record: %w", err)
+	if a.opts.OnFailure != "continue" {
+		return err
+	}
+	if a.lost == 1 {
+		a.opts.Logger.Error("audit records are lost; calls go on, as the configuration says", "reason", err)
 	}
 	return nil
 }
 
-func (r *auditRecord) by(p *auth.Principal) {
-	if p == nil {
-		return
+func (a *auditLog) writeLocked(r auditRecord) error {
+	if a.f == nil {
+		return nil
 	}
-	r.TenantID, r.ObjectID, r.Username = p.TenantID, p.ObjectID, p.Username
-	r.ClientID, r.AppOnly, r.TokenID = p.ClientID, p.AppOnly, p.UTI
+	if a.failed {
+		if err := a.resume(); err != nil {
+			return err
+		}
+	}
+	if err := a.append(r); err != nil {
+		a.failed = true
+		return err
+	}
+	return nil
 }
 
-// maxAuditText bounds what a client can put into a line, in bytes.
-const maxAuditText = 512
-
-// shorten keeps a client from filling the disk with the name of a tool.
-func shorten(s string) string {
-	if len(s) <= maxAuditText {
-		return s
+// resume records how many records are missing, before the first that follows.
+func (a *auditLog) resume() error {
+	gap := auditRecord{Time: time.Now().UTC(), Method: "audit/resumed", Outcome: "lost", Count: a.lost}
+	if err := a.append(gap); err != nil {
+		return err
 	}
-	return strings.ToValidUTF8(s[:maxAuditText], "") + "…"
+	a.opts.Logger.Warn("audit records can be written again", "lost", a.lost)
+	a.failed, a.lost = false, 0
+	return nil
 }
 
-// record is gateway.Options.Record.
-func (a *auditLog) record(ctx context.Context, g gateway.Record) error {
-	r := auditRecord{
-		Time: time.Now().UTC(), Decision: "allow", Session: g.Session[:min(8, len(g.Session))],
-		Method: shorten(g.Method), Target: shorten(g.Target), Outcome: string(g.Outcome),
-		DurationMS: float64(g.Duration.Microseconds()) / 1000, BytesIn: g.BytesIn, BytesOut: g.BytesOut,
+// append writes one line. After a line of which only a part got onto the disk
+// it begins on a new one.
+func (a *auditLog) append(r auditRecord) error {
+	line, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encoding an audit record: %w", err)
 	}
-	if p, ok := auth.FromContext(ctx); ok {
-		r.by(p)
+	if a.torn {
+		line = append([]byte{'\n'}, line...)
 	}
-	if g.Arguments != nil {
-		sum := sha256.Sum256(g.Arguments)
-		r.ArgsSHA256 = hex.EncodeToString(sum[:])
+	n, err := a.f.Write(append(line, '\n'))
+	if err != nil {
+		a.torn = a.torn || n > 0
+		return fmt.Errorf("writing an audit record: %w", err)
 	}
-	return a.write(r)
+	a.torn = false
+	return nil
 }
 
-// refused is auth.GuardOptions.OnRefusal. The answer is a refusal either way,
-// so a record that can't be written changes nothing.
-func (a *auditLog) refused(req *http.Request, err error) {
-	r := auditRecord{
-		Time: time.Now().UTC(), Decision: "deny", Method: shorten(req.Method), Target: shorten(req.URL.Path),
-		Outcome: "refused", Remote: req.RemoteAddr,
+// retryPause is how often a failing log is tried for requests that wait for it.
+const retryPause = time.Second
+
+// ready says whether a call may begin: not while its record could not be
+// written. It tries that at most once a second.
+func (a *auditLog) ready() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.failed || a.f == nil || a.opts.OnFailure == "continue" {
+		return nil
 	}
-	var refusal *auth.Refusal
-	if errors.As(err, &refusal) {
-		r.Rule, r.Status = string(refusal.Rule), refusal.Status
-		r.by(refusal.Principal)
-	} else {
-		r.Rule = "authority-unavailable"
+	now := time.Now()
+	if now.Before(a.retry) {
+		return errAuditFailing
 	}
-	_ = a.write(r)
+	a.retry = now.Add(retryPause)
+	if err := a.resume(); err != nil {
+		return fmt.Errorf("%w: %w", errAuditFailing, err)
+	}
+	return nil
 }
+
+// errAuditFailing: no call may begin, as its record could not be written.
+var errAuditFailing = errors.New("audit records can't be written")

@@ -25,13 +25,10 @@ func (s *Server) routes(guard *auth.Guard) http.Handler {
 	for _, pattern := range s.metadata.Patterns() {
 		mux.Handle(pattern, s.metadata)
 	}
-	mux.Handle(exact(s.cfg.endpointPath()), guard.Handler(s.streams))
+	mux.Handle(exact(s.cfg.endpointPath()), guard.Handler(s.audited(s.streams)))
 	mux.Handle(ssePath, guard.Handler(http.HandlerFunc(s.sse.Stream)))
-	mux.Handle(messagesPath, guard.Handler(http.HandlerFunc(s.sse.Messages)))
-	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = w.Write([]byte("ok\n"))
-	})
+	mux.Handle(messagesPath, guard.Handler(s.audited(http.HandlerFunc(s.sse.Messages))))
+	mux.HandleFunc("GET "+healthPath, healthz)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)

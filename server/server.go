@@ -4,6 +4,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -27,23 +29,41 @@ type Options struct {
 	// Version is told to clients of built-in tools.
 	Version string
 	// DrainTimeout bounds how long requests in flight are waited for when the
-	// server stops. Default 10 s.
+	// server stops. Default: what Config says.
 	DrainTimeout time.Duration
-	Logger       *slog.Logger
+	// Getenv reads the variables of OpenTelemetry and of the service manager;
+	// nil: there are none.
+	Getenv func(string) string
+	Logger *slog.Logger
 }
 
 // Server is one listening MCP endpoint.
 type Server struct {
-	cfg      Config
+	cfg      Config // as it was at the start; Config has what is in force
+	current  atomic.Pointer[Config]
 	drain    time.Duration
 	log      *slog.Logger
+	getenv   func(string) string
 	listener net.Listener
-	verifier *auth.Verifier
+	verifier atomic.Pointer[auth.Verifier]
 	metadata *auth.Metadata
 	streams  *wire.StreamableFront
 	sse      *wire.SSEFront
 	audit    *auditLog
 	http     *http.Server
+
+	certificate *certificate // nil without TLS
+	access      *accessLog
+	metrics     *metrics
+	tracing     *tracing
+	health      health
+	telemetry   *telemetryServer
+	notify      *notifier
+	reload      struct {
+		mu    sync.Mutex
+		keys  []string
+		steps []reloadStep
+	}
 
 	authority *http.Client               // for a development authority, else nil
 	upstream  interface{ Close() error } // nil where there is nothing to close
@@ -52,12 +72,12 @@ type Server struct {
 // Listen opens the address and prepares everything behind it. Nobody is served
 // before Run. Close frees what Listen took if Run is never called.
 func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
-	s := &Server{cfg: opts.Config, drain: opts.DrainTimeout, log: opts.Logger}
-	if s.drain <= 0 {
-		s.drain = 10 * time.Second
-	}
+	s := &Server{cfg: opts.Config, drain: opts.DrainTimeout, log: opts.Logger, getenv: opts.Getenv}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.getenv == nil {
+		s.getenv = func(string) string { return "" }
 	}
 	defer func() {
 		if err != nil {
@@ -70,7 +90,7 @@ func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err := s.listen(ctx); err != nil {
 		return nil, err
 	}
-	if s.audit, err = openAudit(s.cfg.Audit.File); err != nil {
+	if err := s.openEvidence(ctx, opts.Version); err != nil {
 		return nil, err
 	}
 	if err := s.openAuth(); err != nil {
@@ -80,31 +100,28 @@ func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
 		return nil, err
 	}
 	guard, err := auth.NewGuard(auth.GuardOptions{
-		Verifier: s.verifier, Metadata: s.metadata, OnRefusal: s.audit.refused, Logger: s.log,
+		Verifier: liveVerifier{s}, Metadata: s.metadata, OnRefusal: s.refused, Logger: s.log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.http = &http.Server{
-		Handler:           limitBody(bodyTimeout, s.routes(guard)),
+		Handler:           s.access.handler(s.tracing.handler(limitBody(bodyTimeout, s.routes(guard)))),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		// Room for the largest token above what other headers need.
-		MaxHeaderBytes: s.verifier.MaxTokenBytes() + 32<<10,
+		MaxHeaderBytes: s.verifier.Load().MaxTokenBytes() + 32<<10,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	s.watch()
+	s.setConfig(s.cfg)
 	return s, nil
 }
 
 // settle fills in defaults and refuses what a configuration that came without
 // a file could get wrong unseen.
 func (s *Server) settle() error {
-	if s.cfg.Listen == "" {
-		s.cfg.Listen = defaultListen
-	}
-	if s.cfg.Limits.Body <= 0 {
-		s.cfg.Limits.Body = defaultBody
-	}
+	fillDefaults(&s.cfg, "")
 	if s.cfg.PublicURL == "" {
 		if !loopbackAddr(s.cfg.Listen) {
 			return fmt.Errorf("listening on %s: a server that others can reach has to know the address that they type. Name it with --public-url or public_url: in the configuration", s.cfg.Listen)
@@ -117,22 +134,41 @@ func (s *Server) settle() error {
 	return nil
 }
 
-func (s *Server) listen(ctx context.Context) error {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", s.cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("listening on %s: %w. Is another server running there? Choose another address with --listen or listen: in the configuration", s.cfg.Listen, cause(err))
+// fillDefaults sets what is not said. publicURL is made from the address
+// listened on.
+func fillDefaults(c *Config, publicURL string) {
+	c.Listen = cmp.Or(c.Listen, defaultListen)
+	c.PublicURL = cmp.Or(c.PublicURL, publicURL)
+	if c.Limits.Body <= 0 {
+		c.Limits.Body = defaultBody
 	}
-	s.listener = ln
-	if s.cfg.TLS.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(s.cfg.TLS.CertFile, s.cfg.TLS.KeyFile)
-		if err != nil {
-			return fmt.Errorf("reading the TLS certificate: %w. Check tls.cert_file and tls.key_file", err)
-		}
-		s.listener = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+}
+
+func (s *Server) listen(ctx context.Context) error {
+	if err := s.takeAddress(ctx); err != nil {
+		return err
 	}
 	if s.cfg.PublicURL == "" {
-		s.cfg.PublicURL = publicURLFor(ln.Addr(), s.cfg.TLS.CertFile != "")
+		s.cfg.PublicURL = publicURLFor(s.listener.Addr(), s.cfg.TLS.CertFile != "")
+	}
+	if s.cfg.TLS.CertFile != "" {
+		var err error
+		if s.certificate, err = loadCertificate(s.cfg.TLS, s.log); err != nil {
+			return err
+		}
+		s.listener = tls.NewListener(s.listener, s.certificate.config())
+	}
+	return nil
+}
+
+// takeAddress listens, unless the service manager already does for us.
+func (s *Server) takeAddress(ctx context.Context) (err error) {
+	if s.listener, err = passedListener(socketMCP, s.getenv, os.Getpid()); err != nil || s.listener != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	if s.listener, err = lc.Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("listening on %s: %w. Is another server running there? Choose another address with --listen or listen: in the configuration", s.cfg.Listen, cause(err))
 	}
 	return nil
 }
@@ -153,7 +189,7 @@ func (s *Server) openAuth() error {
 		return err
 	}
 	s.authority = client
-	s.verifier, err = auth.New(auth.Options{
+	verifier, err := auth.New(auth.Options{
 		Cloud: auth.Cloud(e.Cloud), Authority: e.Authority, TenantIDs: s.cfg.tenants(), Audiences: s.cfg.audiences(),
 		RequiredScopes: e.RequiredScopes, RequiredRoles: e.RequiredRoles, AllowedClients: e.AllowedClients,
 		HTTPClient: client, Logger: s.log,
@@ -161,8 +197,9 @@ func (s *Server) openAuth() error {
 	if err != nil {
 		return fmt.Errorf("preparing token verification: %w", err)
 	}
+	s.verifier.Store(verifier)
 	s.metadata, err = auth.NewMetadata(auth.MetadataOptions{
-		PublicURL: s.cfg.PublicURL, OtherPaths: []string{ssePath}, AuthorizationServers: s.verifier.AuthorizationServers(),
+		PublicURL: s.cfg.PublicURL, OtherPaths: []string{ssePath}, AuthorizationServers: verifier.AuthorizationServers(),
 		AppIDURI: s.cfg.appIDURI(), Scopes: e.RequiredScopes, PublicClientID: e.PublicClientID,
 	})
 	if err != nil {
@@ -199,7 +236,7 @@ func (s *Server) openGateway(version string) error {
 	if err != nil {
 		return err
 	}
-	gw, err := gateway.New(gateway.Options{Upstream: up, Record: s.audit.record, Logger: s.log})
+	gw, err := gateway.New(gateway.Options{Upstream: up, Record: s.record, Logger: s.log})
 	if err != nil {
 		return err
 	}
@@ -226,7 +263,9 @@ func (s *Server) openGateway(version string) error {
 func (s *Server) PublicURL() string { return s.cfg.PublicURL }
 
 // Config is the configuration in force, with the defaults filled in.
-func (s *Server) Config() Config { return s.cfg }
+func (s *Server) Config() Config { return *s.current.Load() }
+
+func (s *Server) setConfig(c Config) { s.current.Store(&c) }
 
 // Scopes are the full scope names that clients ask for.
 func (s *Server) Scopes() []string { return s.metadata.Scopes() }
@@ -234,24 +273,47 @@ func (s *Server) Scopes() []string { return s.metadata.Scopes() }
 // SSEURL is the address of the HTTP+SSE endpoint.
 func (s *Server) SSEURL() string { return sseURL(s.cfg.PublicURL) }
 
-// Run serves until ctx ends, then stops in order: no new sessions, requests in
-// flight get their answers within the drain timeout, everything else is ended.
+// Run serves until ctx ends, then stops in order: it is not ready any more; no
+// new sessions; requests in flight get their answers within the drain timeout;
+// everything else is ended.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(s.listener) }()
 	s.log.Info("serving", "url", s.cfg.PublicURL, "listen", s.listener.Addr().String())
+	s.notify.ready()
+	guard, endGuard := context.WithCancel(context.WithoutCancel(ctx))
+	defer endGuard()
+	var watchdog sync.WaitGroup
+	defer watchdog.Wait()
+	defer endGuard()
+	watchdog.Go(func() { s.notify.guard(guard, s.alive) })
 	select {
 	case err := <-failed:
 		s.Close()
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 	}
-	s.log.Info("stopping", "drain", s.drain.String())
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
+	return s.stop(ctx, failed)
+}
+
+// stop is the second half of Run.
+func (s *Server) stop(ctx context.Context, failed <-chan error) error {
+	s.health.drain()
+	s.notify.stopping()
+	cfg := s.Config()
+	drain := cmp.Or(s.drain, cfg.DrainTimeout, defaultDrain)
+	s.log.Info("stopping", "drain", drain.String(), "delay", cfg.DrainDelay.String())
+	select {
+	case err := <-failed:
+		s.Close()
+		return fmt.Errorf("serving: %w", err)
+	case <-time.After(cfg.DrainDelay):
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- s.http.Shutdown(drain) }()
-	s.closeFronts(drain)
+	go func() { done <- s.http.Shutdown(limited) }()
+	s.closeFronts(limited)
 	err := <-done
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.http.Close()
@@ -287,8 +349,8 @@ func (s *Server) Close() {
 	if s.http != nil {
 		_ = s.http.Close()
 	}
-	if s.verifier != nil {
-		_ = s.verifier.Close()
+	if v := s.verifier.Load(); v != nil {
+		_ = v.Close()
 	}
 	if s.authority != nil {
 		s.authority.CloseIdleConnections()
@@ -296,7 +358,5 @@ func (s *Server) Close() {
 	if s.upstream != nil {
 		_ = s.upstream.Close()
 	}
-	if s.audit != nil {
-		_ = s.audit.Close()
-	}
+	s.closeEvidence()
 }

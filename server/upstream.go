@@ -48,12 +48,18 @@ func (s *Server) openCommand(up Upstream) (gateway.Upstream, error) {
 			Memory: int64(up.Limits.Memory), OpenFiles: up.Limits.OpenFiles, Processes: up.Limits.Processes, CPU: up.Limits.CPU,
 		},
 	}
+	start := func() (wire.Conn, error) {
+		conn, err := command.Start()
+		s.metrics.upstreamStarted(up.Name, err)
+		return conn, err
+	}
 	processes, err := gateway.NewProcesses(gateway.ProcessOptions{
-		Start: command.Start, Process: gateway.Process(up.Process), Owner: principal, IdleStop: up.IdleStop, Logger: log,
+		Start: start, Process: gateway.Process(up.Process), Owner: principal, IdleStop: up.IdleStop, Logger: log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.metrics.processes(up.Name, processes.Running)
 	s.upstream = processes
 	return processes, nil
 }

@@ -77,3 +77,6 @@ func (e *Evidence) Route() (upstream string, cached bool) {
 	defer e.mu.Unlock()
 	return e.upstream, e.cached
 }
+
+// EvidenceFrom returns the evidence that ctx carries, nil where it has none.
+func EvidenceFrom(ctx context.Context) *Evidence { return evidenceOf(ctx) }
