@@ -1,6 +1,7 @@
 // Package builtin holds the MCP servers that the program brings along: whoami,
-// which says who calls, and market, sample data to try tools, progress,
-// cancellation and subscriptions with. They live in the process; each session
+// which says who calls, graph, which reads Microsoft Graph on the caller's
+// behalf, and market, sample data to try tools, progress, cancellation and
+// subscriptions with. They live in the process; each session
 // reaches them through a [wire.Conn] of its own, exactly as it would reach a
 // child process or a remote server.
 //
@@ -45,6 +46,8 @@ type Options struct {
 	// Caller returns who sent the message that ctx was passed to Write with.
 	// It is called from several goroutines. nil means that nobody is known.
 	Caller func(ctx context.Context) Caller
+	// Graph is required where Names has graph.
+	Graph GraphOptions
 	// Version is told to clients; "dev" when empty.
 	Version string
 	// Seed chooses the prices of the simulated market. Servers with the same
@@ -66,7 +69,7 @@ type Server struct {
 }
 
 // Names lists what [Options] may name.
-func Names() []string { return []string{"market", "whoami"} }
+func Names() []string { return []string{"graph", "market", "whoami"} }
 
 // New returns a server with the features that opts names. It refuses an empty
 // list, an unknown name and one that stands twice.
@@ -99,6 +102,13 @@ func New(opts Options) (*Server, error) {
 			faults = append(faults, fmt.Errorf("built-in tools %q are named twice", name))
 		}
 	}
+	var graph *graph
+	if slices.Contains(opts.Names, "graph") {
+		var err error
+		if graph, err = newGraph(opts.Graph); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -122,6 +132,9 @@ func New(opts Options) (*Server, error) {
 	if withMarket {
 		s.market = newMarket(opts.Seed, now)
 		s.market.register(s.mcp)
+	}
+	if graph != nil {
+		graph.register(s.mcp)
 	}
 	if slices.Contains(opts.Names, "whoami") {
 		s.registerWhoami()

@@ -3,7 +3,10 @@ package builtin_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -34,13 +37,19 @@ func newServer(t *testing.T, names ...string) *builtin.Server {
 			c, _ := ctx.Value(callerKey{}).(builtin.Caller)
 			return c
 		},
-		Seed: 7,
+		Seed:  7,
+		Graph: builtin.GraphOptions{URL: "https://graph.microsoft.com", HTTP: offline{}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
+
+// offline is a transport without a network.
+type offline struct{}
+
+func (offline) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("offline") }
 
 // peer is the other end of a session under test.
 type peer struct {
@@ -140,8 +149,9 @@ func TestNewRefuses(t *testing.T) {
 		names []string
 		want  string
 	}{
-		"no names":     {nil, "choose from market, whoami"},
-		"unknown name": {[]string{"whoami", "grph"}, `no built-in tools called "grph": choose from market, whoami`},
+		"no names":     {nil, "choose from graph, market, whoami"},
+		"unknown name": {[]string{"whoami", "grph"}, `no built-in tools called "grph": choose from graph, market, whoami`},
+		"graph alone":  {[]string{"graph"}, "on behalf of callers"},
 		"a name twice": {[]string{"market", "market"}, `"market" are named twice`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +221,9 @@ func TestToolsAreDescribed(t *testing.T) {
 	if err := json.Unmarshal(wire.Lookup(f.Raw, "result"), &list); err != nil {
 		t.Fatal(err)
 	}
+	elsewhere := map[string]bool{"get_user_details": true, "get_manager": true, "list_direct_reports": true, "list_my_groups": true, "search_people": true}
 	readOnly := map[string]bool{"whoami": true, "list_symbols": true, "get_quote": true, "run_backtest": true, "place_order": false}
+	maps.Copy(readOnly, elsewhere)
 	if len(list.Tools) != len(readOnly) {
 		t.Errorf("%d tools, want %d", len(list.Tools), len(readOnly))
 	}
@@ -221,7 +233,7 @@ func TestToolsAreDescribed(t *testing.T) {
 			t.Errorf("%s: not described: %+v", tool.Name, tool)
 		}
 		if tool.Annotations["readOnlyHint"] != want || tool.Annotations["destructiveHint"] != !want ||
-			tool.Annotations["idempotentHint"] != want || tool.Annotations["openWorldHint"] != false {
+			tool.Annotations["idempotentHint"] != want || tool.Annotations["openWorldHint"] != elsewhere[tool.Name] {
 			t.Errorf("%s: annotations %v", tool.Name, tool.Annotations)
 		}
 		if strings.Contains(fmt.Sprint(tool.OutputSchema), "null") {

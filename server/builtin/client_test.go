@@ -141,7 +141,7 @@ func clientStory(t *testing.T, version string) {
 	}
 
 	tools, err := c.ListTools(ctx, mcp.ListToolsRequest{})
-	if err != nil || len(tools.Tools) != 5 {
+	if err != nil || len(tools.Tools) != 10 {
 		t.Fatalf("tools: %v, %v", tools, err)
 	}
 

@@ -30,3 +30,13 @@ func Refusal(p *auth.Principal, err error) *auth.Refusal {
 	}
 	return r
 }
+
+// Explain is what a person is told about err; "" where err is not about
+// credentials.
+func Explain(err error) string {
+	var e *Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	return e.Text + " " + e.Fix
+}
