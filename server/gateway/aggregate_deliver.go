@@ -61,6 +61,9 @@ func (m *member) learn(r *routed, f wire.Frame) {
 	case "resources/subscribe", "resources/unsubscribe":
 		m.note(r.method, r.uri)
 	case "tools/call":
+		if !bytes.Contains(f.Raw, []byte("taskId")) {
+			return // results are large, and tasks rare
+		}
 		// Both designs of tasks: 2025-11-25 and the extension of 2026-07-28.
 		id := wire.LookupString(f.Raw, "result", "task", "taskId")
 		if id == "" {
@@ -99,7 +102,13 @@ func (m *member) question(ctx context.Context, f wire.Frame) error {
 		a.background(func(ctx context.Context) { _ = m.notify(ctx, refusal) })
 		return nil
 	}
-	return a.deliver(ctx, changed(f, set(id, "id"), set(id, "params", "_meta", "progressToken")))
+	err := a.deliver(ctx, changed(f, set(id, "id"), set(id, "params", "_meta", "progressToken")))
+	if err != nil {
+		a.mu.Lock()
+		delete(a.asked, id.Key())
+		a.mu.Unlock()
+	}
+	return err
 }
 
 func (m *member) notification(ctx context.Context, f wire.Frame) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/era"
@@ -67,37 +68,68 @@ func (m *member) connected() (wire.Remote, int) {
 	return m.remote, m.number
 }
 
-// session returns the connection, opened first where there is none.
+// session returns the connection, opened first where there is none. ctx bounds
+// the waiting, not the opening: that is everybody's.
 func (m *member) session(ctx context.Context) (wire.Remote, int, error) {
 	if remote, number := m.connected(); remote != nil {
 		return remote, number, nil
 	}
 	select {
 	case <-m.turn:
-		defer func() { m.turn <- struct{}{} }()
 	case <-ctx.Done():
 		return nil, 0, ctx.Err()
 	}
-	if remote, number := m.connected(); remote != nil {
-		return remote, number, nil
+	type opened struct {
+		remote wire.Remote
+		number int
+		err    error
 	}
-	m.agg.mu.Lock()
-	fault, wait := m.fault, time.Until(m.retry)
-	m.agg.mu.Unlock()
-	if fault != nil && wait > 0 {
-		return nil, 0, fmt.Errorf("upstream %s is tried again in %s: %w", m.name, wait.Round(time.Second), fault)
+	done := make(chan opened, 1)
+	begun := m.agg.background(func(context.Context) {
+		defer func() { m.turn <- struct{}{} }()
+		remote, number, err := m.openUnless(ctx)
+		done <- opened{remote, number, err}
+	})
+	if !begun {
+		m.turn <- struct{}{}
+		return nil, 0, wire.ErrClosed
+	}
+	select {
+	case o := <-done:
+		return o.remote, o.number, o.err
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+}
+
+// openUnless opens a session unless there is one, or it is too early to try
+// again.
+func (m *member) openUnless(ctx context.Context) (wire.Remote, int, error) {
+	a := m.agg
+	a.mu.Lock()
+	remote, number, fault, wait, failures := m.remote, m.number, m.fault, time.Until(m.retry), m.failures
+	a.mu.Unlock()
+	switch {
+	case remote != nil:
+		return remote, number, nil
+	case fault != nil && wait > 0:
+		return nil, 0, fmt.Errorf("upstream %s is tried again in %s: %w", m.name, max(wait.Round(time.Second), time.Second), fault)
 	}
 	remote, number, err := m.open(ctx)
 	if err != nil {
-		m.agg.log.Error("an upstream is left out", "upstream", m.name, "reason", err)
+		level := slog.LevelError
+		if failures > 0 {
+			level = slog.LevelDebug // it has been said
+		}
+		a.log.Log(ctx, level, "an upstream is left out", "upstream", m.name, "reason", err)
 		return nil, 0, fmt.Errorf("opening upstream %s: %w", m.name, err)
 	}
 	return remote, number, nil
 }
 
 // open makes a connection and, for a client that has initialized, opens a
-// session like the client's. The work is everybody's: it does not end with the
-// request that needed it first.
+// session like the client's. It does not end with the request that needed it
+// first, but has the values of its context.
 func (m *member) open(ctx context.Context) (wire.Remote, int, error) {
 	a := m.agg
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.opts.HelloTimeout)

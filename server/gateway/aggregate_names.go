@@ -7,10 +7,6 @@ import (
 	"strings"
 )
 
-// separator stands between an upstream's name, which has no underscore, and
-// what the upstream calls a tool or prompt.
-const separator = "__"
-
 // maxName bounds the names that clients see. MCP allows 128 characters (2025-11-25
 // server/tools, Tool Names); what clients pass tools on to often takes 64 (as
 // SEP-986 first had it).
@@ -19,7 +15,7 @@ const maxName = 64
 // outward is the name that clients see. Too long a name is cut and ends with a
 // part of its hash; the aggregate remembers what it stands for.
 func (a *Aggregate) outward(m *member, name string) string {
-	full := m.name + separator + name
+	full := m.name + aggregateSeparator + name
 	if len(full) <= maxName {
 		return full
 	}
@@ -37,10 +33,10 @@ func (a *Aggregate) outward(m *member, name string) string {
 
 // inward finds the upstream that a name belongs to and what it is called there.
 func (a *Aggregate) inward(name string) (*member, string, error) {
-	prefix, rest, ok := strings.Cut(name, separator)
+	prefix, rest, ok := strings.Cut(name, aggregateSeparator)
 	m := a.byName[prefix]
 	if !ok || m == nil {
-		return nil, "", fmt.Errorf("unknown name %.100q: names here are UPSTREAM%sNAME, where UPSTREAM is one of %s", name, separator, a.names())
+		return nil, "", fmt.Errorf("unknown name %.100q: names here are UPSTREAM%sNAME, where UPSTREAM is one of %s", name, aggregateSeparator, a.names())
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

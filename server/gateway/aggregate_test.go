@@ -275,6 +275,28 @@ func TestAggregateLeavesOutWhatFailsAndTriesAgain(t *testing.T) {
 	})
 }
 
+// What a request waits for does not outlive its patience, and goes on for others.
+func TestAggregateOpeningIsEverybodys(t *testing.T) {
+	a, b := newPeer("a", everything).on("tools/call", `"result":{}`), newPeer("b", everything)
+	hello := a.answers["initialize"]
+	a.on("initialize", "lost")
+	withAggregate(t, []*peer{a, b}, func(s *aggScene) {
+		s.open()
+		time.Sleep(time.Minute)
+		a.on("initialize", "hang")
+		ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		err := s.agg.Exchange(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a__t"}}`))
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("got %v after %s", err, time.Since(began))
+		}
+		time.Sleep(time.Minute)
+		a.on("initialize", hello)
+		s.contains(s.ask(`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"a__t"}}`), `"result":{}`)
+	})
+}
+
 func TestAggregateWithNothingBehindIsAnError(t *testing.T) {
 	a, b := newPeer("a", everything).on("initialize", `"error":{"code":1,"message":"no"}`), newPeer("b", everything).on("initialize", "hang")
 	withAggregate(t, []*peer{a, b}, func(s *aggScene) {
