@@ -228,11 +228,12 @@ func (a *Aggregate) joint(ctx context.Context, f wire.Frame, do func(context.Con
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	key := f.ID.Key()
-	if err := a.admit(key, &routed{ctx: ctx, cancel: cancel, method: f.Method}); err != nil {
+	r := &routed{ctx: ctx, cancel: cancel, method: f.Method}
+	if err := a.admit(key, r); err != nil {
 		return err
 	}
-	defer a.dismiss(key)
 	answer, err := do(ctx, f)
+	a.dismiss(key, r)
 	if err != nil {
 		return err
 	}
@@ -252,10 +253,14 @@ func (a *Aggregate) admit(key string, r *routed) error {
 	return nil
 }
 
-func (a *Aggregate) dismiss(key string) {
+// dismiss ends a request, and reports whether it was delivered an answer.
+func (a *Aggregate) dismiss(key string, r *routed) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.open, key)
+	if a.open[key] == r {
+		delete(a.open, key)
+	}
+	return r.delivered
 }
 
 // Listen implements [wire.Remote]: it keeps the streams of all upstreams that

@@ -41,12 +41,13 @@ func (m *member) response(ctx context.Context, f wire.Frame) error {
 		return nil
 	}
 	r := a.open[key]
-	if r == nil || r.member != m || r.delivered {
+	if r == nil || r.member != m {
 		a.mu.Unlock()
 		a.log.Debug("a response that nobody waits for was dropped", "upstream", m.name)
 		return nil
 	}
 	r.delivered = true
+	delete(a.open, key) // with its answer the client may use the id again
 	a.mu.Unlock()
 	if !f.Failed {
 		m.learn(r, f)

@@ -105,10 +105,7 @@ func (a *Aggregate) pass(ctx context.Context, m *member, f, out wire.Frame, uri 
 			m.failed(number, err)
 		}
 	}
-	a.mu.Lock()
-	delivered := r.delivered
-	delete(a.open, key)
-	a.mu.Unlock()
+	delivered := a.dismiss(key, r)
 	switch {
 	case delivered:
 		return nil
