@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/entra"
+	"github.com/mcpctl/mcpctl/internal/netconf"
 	"github.com/mcpctl/mcpctl/internal/profile"
 	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/tokencache"
@@ -179,7 +180,7 @@ func pinFor(ctx context.Context, o loginOptions, network profile.Network, log *s
 }
 
 func discover(ctx context.Context, o loginOptions, p profile.Profile, log *slog.Logger) (entra.Discovery, error) {
-	client, err := resourceClient(o.deps, p, log)
+	client, err := resourceClient(ctx, o.deps, p, log)
 	if err != nil {
 		return entra.Discovery{}, err
 	}
@@ -189,6 +190,8 @@ func discover(ctx context.Context, o loginOptions, p profile.Profile, log *slog.
 	switch {
 	case err != nil && complete && ctx.Err() == nil && !errors.Is(err, entra.ErrUntrustedMetadata):
 		return entra.Discovery{URL: o.url}, nil // the flags say everything
+	case errors.As(err, new(*netconf.Error)):
+		return d, err // it says what to do
 	case errors.As(err, new(*url.Error)) && ctx.Err() == nil:
 		return d, fmt.Errorf("%w. Check the address, the network, and that the server is running", err)
 	case err != nil:

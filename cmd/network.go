@@ -52,11 +52,17 @@ func openNetwork(deps Deps, stored profile.Network, log *slog.Logger) (*netconf.
 	})
 }
 
-// serverTransport connects to the MCP server of a profile, which may be empty.
-func serverTransport(deps Deps, stored profile.Network, log *slog.Logger) (http.RoundTripper, error) {
+// serverTransport connects to the MCP server of a profile, whose network may be
+// empty.
+func serverTransport(ctx context.Context, deps Deps, address string, stored profile.Network, log *slog.Logger) (http.RoundTripper, error) {
 	n, err := openNetwork(deps, stored, log)
 	if err != nil {
 		return nil, err
+	}
+	if u, err := url.Parse(address); err == nil {
+		if proxy, source, err := n.ProxyFor(ctx, u); err == nil && proxy != nil {
+			log.Info("connecting through a proxy", "proxy", proxy.Host, "from", source)
+		}
 	}
 	return n.RoundTripper(n.Transport()), nil
 }
@@ -109,8 +115,8 @@ func (u unusable) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // resourceClient asks the MCP server of a profile about signing in.
-func resourceClient(deps Deps, p profile.Profile, log *slog.Logger) (*entra.HTTPClient, error) {
-	transport, err := serverTransport(deps, p.Network, log)
+func resourceClient(ctx context.Context, deps Deps, p profile.Profile, log *slog.Logger) (*entra.HTTPClient, error) {
+	transport, err := serverTransport(ctx, deps, p.URL, p.Network, log)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +147,7 @@ func newProfileTransport(deps Deps, url string, log *slog.Logger) (*profileTrans
 
 // RoundTrip implements http.RoundTripper.
 func (t *profileTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	return t.transport().RoundTrip(req)
+	return t.transport(req.Context()).RoundTrip(req)
 }
 
 // CloseIdleConnections closes idle connections, as http.Transport does.
@@ -151,7 +157,7 @@ func (t *profileTransport) CloseIdleConnections() {
 	closeIdle(t.current)
 }
 
-func (t *profileTransport) transport() http.RoundTripper {
+func (t *profileTransport) transport(ctx context.Context) http.RoundTripper {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	stamp := "none"
@@ -171,7 +177,7 @@ func (t *profileTransport) transport() http.RoundTripper {
 	}
 	closeIdle(t.current)
 	t.network = p.Network
-	if t.current, err = serverTransport(t.deps, p.Network, t.log); err != nil {
+	if t.current, err = serverTransport(ctx, t.deps, t.url, p.Network, t.log); err != nil {
 		t.log.Error("the server can't be reached with these settings", "reason", err)
 		t.current = unusable{err}
 	}

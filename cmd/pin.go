@@ -120,14 +120,14 @@ func (s *profileSource) metadataChanges(p profile.Profile) []profile.Change {
 
 func (s *profileSource) discover(p profile.Profile) discovered {
 	found := discovered{at: time.Now()}
-	client, err := resourceClient(s.deps, p, s.log)
+	ctx, cancel := context.WithTimeout(context.Background(), discoverLimit)
+	defer cancel()
+	client, err := resourceClient(ctx, s.deps, p, s.log)
 	if err != nil {
 		found.err = err
 		return found
 	}
 	defer client.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(context.Background(), discoverLimit)
-	defer cancel()
 	d, err := entra.Discover(ctx, client, s.url)
 	if err != nil {
 		found.err = err
