@@ -40,6 +40,7 @@ func (s *Server) openEvidence(ctx context.Context, version string) (err error) {
 func (s *Server) watch() {
 	s.metrics.fronts(map[string]func() wire.Stats{"streamable-http": s.streams.Stats, "sse": s.sse.Stats})
 	s.health.add("audit", s.audit.healthy)
+	s.health.add("authority", func() error { return s.verifier.Load().KeysHeld() })
 	s.onReload(nil, s.reloadAuth)
 	s.onReload(nil, s.audit.reload)
 	s.onReload(nil, s.access.reload)

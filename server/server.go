@@ -192,7 +192,7 @@ func (s *Server) openAuth() error {
 	verifier, err := auth.New(auth.Options{
 		Cloud: auth.Cloud(e.Cloud), Authority: e.Authority, TenantIDs: s.cfg.tenants(), Audiences: s.cfg.audiences(),
 		RequiredScopes: e.RequiredScopes, RequiredRoles: e.RequiredRoles, AllowedClients: e.AllowedClients,
-		HTTPClient: client, Logger: s.log,
+		HTTPClient: client, Observer: auth.Observer{Verified: s.metrics.tokenJudged, Fetched: s.metrics.keysFetched}, Logger: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("preparing token verification: %w", err)

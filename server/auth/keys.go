@@ -63,7 +63,7 @@ type keySetID struct {
 	version tokenVersion
 }
 
-func newKeyring(a authority, tenants []string, client *http.Client, now func() time.Time, log *slog.Logger) *keyring {
+func newKeyring(a authority, tenants []string, client *http.Client, now func() time.Time, observer Observer, log *slog.Logger) *keyring {
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &keyring{sources: make(map[keySetID]*keySource), cancel: cancel, owned: client == nil}
 	k.http = guardedClient(client)
@@ -74,7 +74,11 @@ func newKeyring(a authority, tenants []string, client *http.Client, now func() t
 				load: func() (map[string]*signingKey, error) {
 					ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 					defer cancel()
-					return d.keys(ctx)
+					keys, err := d.keys(ctx)
+					if observer.Fetched != nil {
+						observer.Fetched(err)
+					}
+					return keys, err
 				},
 				start: k.start,
 				now:   now,

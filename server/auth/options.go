@@ -67,6 +67,8 @@ type Options struct {
 	// HTTPClient fetches metadata and keys. Redirects are never followed,
 	// whatever it says. If nil, a client with the system's roots and proxy is used.
 	HTTPClient *http.Client
+	// Observer is told what happens.
+	Observer Observer
 	// Now is the clock; nil is [time.Now].
 	Now func() time.Time
 	// Logger gets key changes and failed fetches; nil discards them.
@@ -80,6 +82,7 @@ func (o Options) settle() (*Verifier, error) {
 		needGroups: o.NeedGroups,
 		skew:       cmp.Or(o.Skew, DefaultSkew),
 		maxBytes:   cmp.Or(o.MaxTokenBytes, DefaultMaxTokenBytes),
+		observer:   o.Observer,
 		now:        o.Now,
 		log:        o.Logger,
 	}

@@ -27,6 +27,7 @@ type Verifier struct {
 	groups     GroupLookup // nil: groups that a token leaves out are not known
 	skew       time.Duration
 	maxBytes   int
+	observer   Observer
 	now        func() time.Time
 	log        *slog.Logger
 
@@ -43,7 +44,7 @@ func New(o Options) (*Verifier, error) {
 	}
 	v.cache = newVerdictCache(cmp.Or(o.CacheSize, DefaultCacheSize))
 	v.groups = o.Groups
-	v.keys = newKeyring(v.authority, v.tenants, o.HTTPClient, v.now, v.log)
+	v.keys = newKeyring(v.authority, v.tenants, o.HTTPClient, v.now, v.observer, v.log)
 	return v, nil
 }
 
@@ -85,9 +86,11 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Principal, error) {
 	now := v.now()
 	sum := sumOf(raw)
 	if p := v.cache.get(sum, now); p != nil {
+		v.observer.verified("cached")
 		return v.withGroups(ctx, p)
 	}
 	p, key, err := v.verify(ctx, raw, now)
+	v.observer.examined(err)
 	if err != nil {
 		return nil, err
 	}
