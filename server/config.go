@@ -30,6 +30,9 @@ type Config struct {
 	DrainDelay   time.Duration `yaml:"drain_delay"`
 	// AllowedOrigins are the web origins whose pages may call; none by default.
 	AllowedOrigins []string `yaml:"allowed_origins"`
+	// TrustedProxies are the addresses, or ranges of them, that reverse proxies
+	// connect from; what they say about a request's origin is believed.
+	TrustedProxies []string `yaml:"trusted_proxies"`
 }
 
 // TLS is the server's certificate; without one it speaks plain HTTP.
@@ -52,6 +55,11 @@ type Entra struct {
 	RequiredRoles  []string `yaml:"required_roles"`
 	AllowedClients []string `yaml:"allowed_clients"`
 	PublicClientID string   `yaml:"public_client_id"` // told to mcpctl login
+	// Credential is the server's own, for upstreams that want a token.
+	Credential Credential `yaml:"credential"`
+	GraphURL   string     `yaml:"graph_url"` // the cloud's usual one when empty
+	// ClaimsMapping: the API's tokens are signed with a key of its own.
+	ClaimsMapping bool `yaml:"claims_mapping"`
 }
 
 // Upstream is the MCP server behind: exactly one of Command, URL and Builtin.
@@ -68,7 +76,14 @@ type Upstream struct {
 
 	URL     string            `yaml:"url"`
 	Headers map[string]string `yaml:"headers"`
-	Builtin []string          `yaml:"builtin"`
+	// HeaderFiles are files with the values of further header fields.
+	HeaderFiles map[string]string `yaml:"header_files"`
+	// At most one of these gives requests a token.
+	OnBehalfOf        OnBehalfOf        `yaml:"on_behalf_of"`
+	ClientCredentials ClientCredentials `yaml:"client_credentials"`
+	ManagedIdentity   ManagedIdentity   `yaml:"managed_identity"`
+
+	Builtin []string `yaml:"builtin"`
 }
 
 // ProcessLimits bound each process of a command, on Linux; zero is no limit.

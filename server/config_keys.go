@@ -52,12 +52,13 @@ func (r *configReader) root(n ast.Node) {
 		{"drain_timeout", r.duration(&c.DrainTimeout, time.Second, time.Hour)},
 		{"drain_delay", r.duration(&c.DrainDelay, 0, 10*time.Minute)},
 		{"allowed_origins", r.strings(&c.AllowedOrigins, checkOrigin)},
+		{"trusted_proxies", r.strings(&c.TrustedProxies, checkProxy)},
 	}, later("policy", "store", "metrics")...))
 }
 
 func (r *configReader) entra(key string, n ast.Node) {
 	e := &r.cfg.Entra
-	r.mapping(key, n, append([]field{
+	r.mapping(key, n, []field{
 		{"cloud", r.string(&e.Cloud, oneOf("global", "usgov", "china"))},
 		{"tenant_id", r.string(&e.TenantID, checkGUID)},
 		{"tenant_ids", r.strings(&e.TenantIDs, checkGUID)},
@@ -69,7 +70,10 @@ func (r *configReader) entra(key string, n ast.Node) {
 		{"required_roles", r.strings(&e.RequiredRoles, checkName)},
 		{"allowed_clients", r.strings(&e.AllowedClients, checkGUID)},
 		{"public_client_id", r.string(&e.PublicClientID, checkGUID)},
-	}, later("credential", "graph_url")...))
+		{"credential", r.credential()},
+		{"graph_url", r.string(&e.GraphURL, checkGraphURL)},
+		{"claims_mapping", r.boolean(&e.ClaimsMapping)},
+	})
 }
 
 func (r *configReader) upstreams(key string, n ast.Node) {
@@ -91,7 +95,7 @@ func (r *configReader) upstreams(key string, n ast.Node) {
 			{"url", r.string(&up.URL, checkUpstreamURL)},
 			{"headers", r.texts(&up.Headers, headerFault)},
 			{"builtin", r.strings(&up.Builtin, oneOf(builtin.Names()...))},
-		}, later("on_behalf_of")...))
+		}, r.upstreamCredentials(&up)...))
 		if len(up.Command) > 0 && up.Dir == "" {
 			up.Dir = r.dir
 		}

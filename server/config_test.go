@@ -243,7 +243,6 @@ func TestValues(t *testing.T) {
 		{"unknown limit", builtin, "    command: [cat]\n    limits: {open_file: 100}\n", "upstreams[0].limits.open_file: unknown key"},
 		{"no such folder", builtin, "    command: [cat]\n    dir: none\n", "upstreams[0].dir: there is no folder"},
 		{"two upstreams", builtin, builtin + "  - {name: b, builtin: [market]}\n", "upstreams: several upstreams are not supported"},
-		{"on_behalf_of", builtin, "    url: https://a.example/mcp\n    on_behalf_of: {scopes: [x]}\n", "upstreams[0].on_behalf_of: not supported in this version"},
 
 		{"body", "", "limits: {body: 512KiB}", ""},
 		{"body in bytes", "", "limits: {body: 1048576}", ""},

@@ -91,6 +91,7 @@ func (r *configReader) checkEntra() {
 		r.fault(r.at("entra.authority"), "entra.authority", "its tenant is not the one of tenant_id", "Name the same tenant")
 	}
 	r.checkPermissions()
+	r.checkCredentials()
 }
 
 func (r *configReader) emptyList(key, fix string) {
@@ -150,6 +151,7 @@ func (r *configReader) checkUpstreams() {
 // belongsTo names the kind of upstream that a key is for.
 var belongsTo = []struct{ key, kind string }{
 	{"dir", "command"}, {"env", "command"}, {"process", "command"}, {"idle_stop", "command"}, {"limits", "command"}, {"headers", "url"},
+	{"header_files", "url"}, {"on_behalf_of", "url"}, {"client_credentials", "url"}, {"managed_identity", "url"},
 }
 
 func (r *configReader) checkUpstream(key string, up Upstream) {
@@ -185,4 +187,5 @@ func (r *configReader) checkUpstream(key string, up Upstream) {
 	if kinds[0] == "builtin" && len(up.Builtin) == 0 {
 		r.emptyList(key+".builtin", "Choose what to offer")
 	}
+	r.checkUpstreamCredentials(key, up)
 }
