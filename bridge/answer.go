@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -60,7 +62,7 @@ func (x explainer) explain(err error) (int, string) {
 		return CodeUnreachable, fmt.Sprintf("The MCP server at %s could not be reached, so nothing was sent. %v", x.url, lasting)
 	case errors.Is(err, wire.ErrNotSent):
 		return CodeUnreachable, fmt.Sprintf("The MCP server at %s could not be reached, so nothing was sent: %s. Check the address and the network, then try again.", x.url, strings.TrimSuffix(trimSentinel(err, wire.ErrNotSent), "."))
-	case errors.Is(err, wire.ErrNoAnswer):
+	case errors.Is(err, wire.ErrNoAnswer), broken(err):
 		return CodeOutcome, fmt.Sprintf("The MCP server at %s stopped before it answered: %v. The work may or may not have been done; check before trying again.", x.url, err)
 	case errors.Is(err, wire.ErrBusy):
 		return CodeBusy, fmt.Sprintf("mcpctl takes no more requests at the moment (%v). Try again when some have been answered.", err)
@@ -92,6 +94,12 @@ func (x explainer) explainStatus(status *wire.StatusError, err error) (int, stri
 		return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s redirects (HTTP %d) and mcpctl does not follow: credentials must not go elsewhere. Use the address it is redirecting to: %.200q", x.url, status.Status, bareAddress(status.Header.Get("Location")))
 	}
 	return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s answered HTTP %d %s without a JSON-RPC message. Check that the address is its MCP endpoint.", x.url, status.Status, http.StatusText(status.Status))
+}
+
+// broken reports a connection that broke after it had been made.
+func broken(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // kind names what came instead of a message.

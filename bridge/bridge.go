@@ -70,6 +70,7 @@ type Options struct {
 
 	dialed  func(*remote) // told the remote that connect makes; may be nil
 	guarded func(*signIn) // told the sign-in step in front of it; may be nil
+	awake   func(func())  // told what to call when the machine wakes from sleep; may be nil
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -121,6 +122,9 @@ func Run(ctx context.Context, opts Options) error {
 	server, wake, err := connect(opts)
 	if err != nil {
 		return err
+	}
+	if opts.awake != nil {
+		opts.awake(wake)
 	}
 	log := opts.Logger
 

@@ -59,11 +59,14 @@ func (r *recovery) Exchange(ctx context.Context, f wire.Frame) error {
 	r.session.sending(f)
 	attempt := newAttempts(r.patience)
 	for {
-		generation := r.current()
+		generation, err := r.settled(ctx, f)
+		if err != nil {
+			return err
+		}
 		if f.Method == "tools/list" {
 			r.tools.expect(f.ID)
 		}
-		err := r.remote.Exchange(ctx, f)
+		err = r.remote.Exchange(ctx, f)
 		if err == nil {
 			r.session.accepted(f)
 			return nil
@@ -166,6 +169,24 @@ func (r *recovery) woke() {
 
 // End implements wire.Remote.
 func (r *recovery) End(ctx context.Context) error { return r.remote.End(ctx) }
+
+// settled returns the generation of the session that f is for. While a session
+// is being established again it waits for the outcome: until then there is none.
+func (r *recovery) settled(ctx context.Context, f wire.Frame) (int, error) {
+	for {
+		r.mu.Lock()
+		generation, under := r.generation, r.restoring
+		r.mu.Unlock()
+		if under == nil || f.Method == "initialize" {
+			return generation, nil
+		}
+		select {
+		case <-under:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
 
 func (r *recovery) current() int {
 	r.mu.Lock()

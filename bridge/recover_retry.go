@@ -17,10 +17,10 @@ import (
 
 // attempts bounds how long one message is tried.
 type attempts struct {
-	began  time.Time
-	until  time.Time
-	pause  time.Duration
-	doubts int // failures whose outcome is unknown
+	patience     time.Duration
+	began, until time.Time
+	pause        time.Duration
+	doubts       int // failures whose outcome is unknown
 }
 
 // maxDoubts is how often a message is repeated that the server may have seen.
@@ -30,7 +30,7 @@ var errPatience = errors.New("patience is at its end")
 
 func newAttempts(patience time.Duration) *attempts {
 	now := time.Now()
-	return &attempts{began: now, until: now.Add(patience), pause: 100 * time.Millisecond}
+	return &attempts{patience: patience, began: now, until: now.Add(patience), pause: 100 * time.Millisecond}
 }
 
 // hurry makes patience end sooner: a client that starts before an address where
@@ -62,8 +62,12 @@ func (a *attempts) judge(f wire.Frame, err error, repeatable func(wire.Frame) bo
 	case isSignIn(err), errors.As(err, new(*wire.ContentError)):
 		return false, 0
 	}
-	// The connection broke: the work may have been done.
+	// The connection broke: the work may have been done. It may have been under
+	// way for hours, which is no reason to be impatient.
 	a.doubts++
+	if a.doubts == 1 {
+		a.until = time.Now().Add(a.patience)
+	}
 	return a.doubts <= maxDoubts && repeatable(f), 0
 }
 
@@ -110,14 +114,16 @@ func retryAfter(h http.Header) (time.Duration, bool) {
 	return 0, false
 }
 
-// next waits before another attempt; an error means that there is none.
+// next waits before another attempt; an error means that there is none. The last
+// one is made when patience ends.
 func (a *attempts) next(ctx context.Context, after time.Duration) error {
-	pause := max(after, a.pause/2+rand.N(a.pause)) //nolint:gosec // jitter, no secret
-	a.pause = min(2*a.pause, 3*time.Second)
-	if time.Now().Add(pause).After(a.until) {
+	left := time.Until(a.until)
+	if left <= 0 || after > left {
 		return errPatience
 	}
-	return pauseFor(ctx, pause, nil)
+	pause := max(after, a.pause/2+rand.N(a.pause)) //nolint:gosec // jitter, no secret
+	a.pause = min(2*a.pause, 3*time.Second)
+	return pauseFor(ctx, min(pause, left), nil)
 }
 
 // sessionLost recognises a server that does not know the session any more: the

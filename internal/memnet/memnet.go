@@ -37,7 +37,7 @@ func (a Addr) String() string { return string(a) }
 type listener struct {
 	network *Network
 	addr    Addr
-	queue   chan net.Conn
+	queue   chan *conn
 	done    chan struct{}
 	once    sync.Once
 }
@@ -52,7 +52,7 @@ func (n *Network) Listen(address string) (net.Listener, error) {
 	if n.listeners == nil {
 		n.listeners = map[string]*listener{}
 	}
-	l := &listener{network: n, addr: Addr(address), queue: make(chan net.Conn, 128), done: make(chan struct{})}
+	l := &listener{network: n, addr: Addr(address), queue: make(chan *conn, 128), done: make(chan struct{})}
 	n.listeners[address] = l
 	return l, nil
 }
@@ -72,6 +72,15 @@ func (l *listener) Close() error {
 		delete(l.network.listeners, string(l.addr))
 		l.network.mu.Unlock()
 		close(l.done)
+		for {
+			select {
+			case c := <-l.queue: // nobody will accept it
+				c.link.cut()
+				continue
+			default:
+			}
+			break
+		}
 	})
 	return nil
 }
@@ -146,6 +155,16 @@ func (n *Network) Freeze() {
 	for _, k := range n.open() {
 		k.freeze()
 	}
+}
+
+// Strand freezes the connections that are open and no others, as a sleep or
+// another network does. It returns how many there were.
+func (n *Network) Strand() int {
+	links := n.open()
+	for _, k := range links {
+		k.freeze()
+	}
+	return len(links)
 }
 
 // Thaw lets everything arrive that got stuck.

@@ -76,6 +76,9 @@ func (c *StreamableClient) request(ctx context.Context, method string, body *Fra
 	}
 	req.Header.Set("Accept", "application/json, text/event-stream")
 	session, protocol := c.Session()
+	if body != nil && body.Method == "initialize" && body.Kind == Request {
+		session, protocol = "", "" // a new session; the old one must not be named
+	}
 	if session != "" {
 		req.Header.Set(HeaderSession, session)
 	}
@@ -96,9 +99,6 @@ func (c *StreamableClient) request(ctx context.Context, method string, body *Fra
 // Exchange implements [Remote]. A request ends with its response delivered,
 // or with an error: *StatusError, ErrSessionLost, ErrNotSent, ErrNoAnswer.
 func (c *StreamableClient) Exchange(ctx context.Context, f Frame) error {
-	if f.Method == "initialize" && f.Kind == Request {
-		c.setSession("", "") // a new session; the old one must not be named
-	}
 	if f.Kind == Batch {
 		return errors.New("wire: a batch is exchanged message by message")
 	}
