@@ -25,7 +25,6 @@ type peer struct {
 	dials   int
 	noDial  bool
 	ends    int
-	ears    []chan struct{} // closed: a hanging request goes on with its answer
 }
 
 func (p *peer) Exchange(ctx context.Context, f wire.Frame) error {

@@ -95,11 +95,6 @@ func quoted(s string) []byte {
 	return bytes.TrimRight(out.Bytes(), "\n")
 }
 
-// splice is changed for one member.
-func splice(f wire.Frame, value []byte, path ...string) wire.Frame {
-	return changed(f, set(value, path...))
-}
-
 // inserted returns a copy of f whose object at the path has one more member, in
 // front of the others. A message without such an object is returned as it is.
 func inserted(f wire.Frame, name string, value []byte, path ...string) wire.Frame {

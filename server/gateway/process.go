@@ -100,7 +100,7 @@ type process struct {
 	begun  time.Time
 }
 
-// ErrTooManyProcesses: the bound on upstream processes is reached.
+// ErrTooManyProcesses says that the bound on upstream processes is reached.
 var ErrTooManyProcesses = errors.New("too many upstream processes")
 
 // NewProcesses returns an upstream that starts processes as sessions need them.

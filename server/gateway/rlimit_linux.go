@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LimitsSupported: the operating system can hold a process to ResourceLimits.
+// LimitsSupported says whether the operating system can hold a process to ResourceLimits.
 const LimitsSupported = true
 
 // cpuGrace is how much longer a process that ignores SIGXCPU runs until it is

@@ -4,7 +4,7 @@ package gateway
 
 import "errors"
 
-// LimitsSupported: the operating system can hold a process to ResourceLimits.
+// LimitsSupported says whether the operating system can hold a process to ResourceLimits.
 const LimitsSupported = false
 
 func (l ResourceLimits) apply(int) error {
