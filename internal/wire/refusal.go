@@ -53,6 +53,9 @@ func (r *Refusal) answer(id ID) Frame {
 	return r.Answer.WithID(id)
 }
 
+// For returns the JSON-RPC error of the refusal for the request with the id.
+func (r *Refusal) For(id ID) Frame { return r.answer(id) }
+
 // status is the HTTP status of the answer, and 200 for nil.
 func (r *Refusal) status() int {
 	if r == nil || r.Status < http.StatusBadRequest || r.Status > 599 {

@@ -41,6 +41,7 @@ const (
 	ToolError  Outcome = "tool_error" // the tool ran and reports an error (isError)
 	Cancelled  Outcome = "cancelled"  // the client took it back before its answer
 	Unanswered Outcome = "unanswered" // the session ended before its answer
+	Denied     Outcome = "denied"     // a policy or a limit said no
 )
 
 // Record is what happened to one request of a client. Of a request that was
@@ -54,12 +55,18 @@ type Record struct {
 	Duration  time.Duration // from the request's arrival to its answer or end
 	BytesIn   int           // size of the request
 	BytesOut  int           // size of the answer
+	Evidence  *Evidence     // what was decided about it on its way
 }
 
 // Options configure a Gateway.
 type Options struct {
-	// Upstream is required.
+	// Upstream is the one upstream; or Dial connects to several as one. ctx has
+	// the values of the request that opens the connection; gone, which may be
+	// nil, is told when the upstream has ended.
 	Upstream Upstream
+	Dial     func(ctx context.Context, deliver wire.Deliver, gone func(error)) (wire.Remote, error)
+	// Steps are what requests pass on their way.
+	Steps Steps
 	// Record is told of every request once, before the client gets its answer;
 	// ctx has the values of the request. An error withholds the answer. It may
 	// be called concurrently. nil records nothing.
@@ -70,11 +77,14 @@ type Options struct {
 }
 
 // Gateway serves sessions. It is safe for concurrent use.
-type Gateway struct{ opts Options }
+type Gateway struct {
+	opts Options
+	hubs hubs
+}
 
 // New returns a gateway before opts.Upstream.
 func New(opts Options) (*Gateway, error) {
-	if opts.Upstream == nil {
+	if opts.Upstream == nil && opts.Dial == nil {
 		return nil, errors.New("gateway: Options.Upstream is missing")
 	}
 	if opts.OpenTimeout <= 0 {
@@ -83,17 +93,34 @@ func New(opts Options) (*Gateway, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opts.Dial == nil {
+		verdicts := &verdictMemory{}
+		opts.Dial = func(ctx context.Context, deliver wire.Deliver, gone func(error)) (wire.Remote, error) {
+			return DialUpstream(ctx, DialOptions{
+				Name: "upstream", Upstream: opts.Upstream, Verdicts: verdicts, Logger: opts.Logger, Gone: gone,
+			}, deliver)
+		}
+	}
 	return &Gateway{opts: opts}, nil
+}
+
+// dialer connects to the upstream through the steps, for the client behind ctx.
+func (g *Gateway) dialer(ctx context.Context, gone func(error)) Dialer {
+	return g.opts.Steps.chain(func(deliver wire.Deliver) (wire.Remote, error) {
+		open, cancel := context.WithTimeout(ctx, g.opts.OpenTimeout)
+		defer cancel()
+		return g.opts.Dial(open, deliver, gone)
+	}, g.opts.Logger)
 }
 
 // Serve relays one session until it ends; it is wire.FrontOptions.Serve.
 func (g *Gateway) Serve(ctx context.Context, client *wire.Session) {
 	log := g.opts.Logger.With("session", shorten(client.ID()))
-	r := &relay{gateway: g, client: client, log: log, open: map[string]*request{}, progress: map[string]*request{}}
+	r := &relay{gateway: g, client: client, log: log, open: map[string]*request{}, progress: map[string]*request{}, refusals: map[string]*wire.Refusal{}, over: make(chan struct{})}
 	defer r.abandon()
-	open, cancel := context.WithTimeout(ctx, g.opts.OpenTimeout)
-	upstream, err := g.opts.Upstream.Open(open)
-	cancel()
+	upstream, err := wire.NewClientConn(wire.ClientConnOptions{
+		Explain: r.explain, Logger: log,
+	}, g.dialer(context.WithoutCancel(ctx), r.upstreamGone))
 	if err != nil {
 		log.Error("the upstream could not be opened", "reason", err)
 		r.refuse(ctx, "The MCP server behind this gateway could not be started. Its operator finds the reason in the gateway's log.")

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"time"
 
@@ -9,12 +10,11 @@ import (
 )
 
 // note remembers a request until it is answered.
-func (r *relay) note(in wire.Incoming) {
+func (r *relay) note(in wire.Incoming) *request {
 	params := wire.Lookup(in.Raw, "params")
 	q := &request{
 		id:       wire.ID(bytes.Clone(in.ID)),
 		progress: wire.ID(wire.Lookup(params, "_meta", "progressToken")).Key(),
-		ctx:      in.Request,
 		started:  time.Now(),
 		args:     in.Retain(),
 		record: Record{
@@ -27,13 +27,18 @@ func (r *relay) note(in wire.Incoming) {
 	if in.Method == "tools/call" || in.Method == "prompts/get" {
 		q.record.Arguments = wire.Lookup(params, "arguments")
 	}
+	q.ctx, q.evidence = WithEvidence(context.WithValue(context.WithoutCancel(in.Request), requestKey{}, q))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open[in.ID.Key()] = q
 	if q.progress != "" {
 		r.progress[q.progress] = q
 	}
+	return q
 }
+
+// requestKey is the key under which the context of an exchange has its request.
+type requestKey struct{}
 
 func target(params []byte) string {
 	if name := wire.LookupString(params, "name"); name != "" {
@@ -71,19 +76,24 @@ func (r *relay) takeAll() []*request {
 }
 
 // related returns the id of the request that a message from the upstream
-// belongs to, nil for none. An upstream on stdio says so for progress only;
-// where a single request is open, anything else is taken to belong to it, as
-// its stream is the one that clients surely read (MCP 2025-11-25,
+// belongs to, nil for none. Some transports tell; an upstream on stdio says so
+// for progress only. Where a single request is open, anything else is taken to
+// belong to it, as its stream is the one that clients surely read (MCP 2025-11-25,
 // basic/transports: related messages go on the request's stream).
-func (r *relay) related(f wire.Frame) wire.ID {
+func (r *relay) related(in wire.Incoming) wire.ID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f.Method == "notifications/progress" {
-		token := wire.ID(wire.Lookup(f.Raw, "params", "progressToken")).Key()
+	if in.Method == "notifications/progress" {
+		token := wire.ID(wire.Lookup(in.Raw, "params", "progressToken")).Key()
 		if q := r.progress[token]; q != nil {
 			return q.id
 		}
 		return nil
+	}
+	if in.Request != nil {
+		if q, ok := in.Request.Value(requestKey{}).(*request); ok && r.open[q.id.Key()] == q {
+			return q.id
+		}
 	}
 	if len(r.open) == 1 {
 		for _, q := range r.open {

@@ -15,12 +15,16 @@ import (
 type relay struct {
 	gateway  *Gateway
 	client   *wire.Session
-	upstream wire.Conn
+	upstream *wire.ClientConn
 	log      *slog.Logger
+	lost     demise
+	over     chan struct{} // closed once the upstream is known to have ended
+	overOnce sync.Once
 
 	mu       sync.Mutex
-	open     map[string]*request // the client's requests in flight, by id key
-	progress map[string]*request // those that asked for progress, by token key
+	open     map[string]*request      // the client's requests in flight, by id key
+	progress map[string]*request      // those that asked for progress, by token key
+	refusals map[string]*wire.Refusal // of requests whose answer is on its way, by id key
 }
 
 // request is one request of the client that the upstream has not answered.
@@ -28,6 +32,7 @@ type request struct {
 	id       wire.ID
 	progress string // key of its progress token, "" for none
 	ctx      context.Context
+	evidence *Evidence
 	started  time.Time
 	record   Record
 	args     wire.Frame // keeps record.Arguments alive
@@ -50,36 +55,61 @@ func (r *relay) run(ctx context.Context) {
 	var pumps sync.WaitGroup
 	pumps.Go(func() {
 		err := r.up(ctx)
-		if err != nil && !ended(err) {
+		if !ended(err) {
 			r.log.Warn("passing a message to the upstream failed", "reason", err)
 		}
-		cause := errClient
-		if errors.Is(err, errUpstream) {
-			cause = errUpstream
-			wait(ctx, lastWords)
+		cancel(errClient)
+	})
+	pumps.Go(func() {
+		select {
+		case <-r.over:
+			r.log.Error("the upstream ended", "reason", r.lost.reason())
+			wait(ctx, r.idle, lastWords) // its last answers are on their way
+			cancel(errUpstream)
+		case <-ctx.Done():
 		}
-		cancel(cause)
 	})
 	err := r.down(ctx)
-	if cause := context.Cause(ctx); errors.Is(cause, errUpstream) || cause == nil && !errors.Is(err, errClient) {
-		r.log.Error("the upstream ended", "reason", err)
+	if errors.Is(context.Cause(ctx), errUpstream) {
 		r.answerOpen("The MCP server behind this gateway stopped before it answered. The work may or may not have been done. The next request starts a new session.")
+	} else if !ended(err) {
+		r.log.Warn("passing a message to the client failed", "reason", err)
 	}
 	cancel(errClient)
 	pumps.Wait()
 }
 
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+// upstreamGone is told when the upstream has ended.
+func (r *relay) upstreamGone(why error) {
+	r.lost.set(why)
+	r.overOnce.Do(func() { close(r.over) })
+}
+
+// wait waits until done says so, at most d, and not longer than ctx.
+func wait(ctx context.Context, done func() bool, d time.Duration) {
+	deadline := time.NewTimer(d)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// up passes the client's messages to the upstream. Its error is an errUpstream
-// where the upstream takes no more.
+// idle reports that no request is open.
+func (r *relay) idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.open) == 0
+}
+
+// up passes the client's messages to the upstream until the client ends.
 func (r *relay) up(ctx context.Context) error {
 	for {
 		in, err := r.client.Receive(ctx)
@@ -90,21 +120,18 @@ func (r *relay) up(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		// The message's own values; its exchange lives as long as the session.
+		write := context.WithoutCancel(in.Request)
 		switch {
 		case in.Kind == wire.Request:
-			r.note(in)
+			write = r.note(in).ctx
 		case in.Method == "notifications/cancelled":
 			r.cancelled(ctx, in)
 		}
-		// The message's own values, the session's end.
-		write, cancel := context.WithCancel(context.WithoutCancel(in.Request))
-		stop := context.AfterFunc(ctx, cancel)
 		err = r.upstream.Write(write, in.Frame)
-		stop()
-		cancel()
 		in.Release()
 		if err != nil {
-			return fmt.Errorf("%w: %w", errUpstream, err)
+			return err
 		}
 	}
 }
@@ -113,61 +140,27 @@ func (r *relay) up(ctx context.Context) error {
 // where the client takes no more.
 func (r *relay) down(ctx context.Context) error {
 	for {
-		f, err := r.upstream.Read(ctx)
-		var bad *wire.FrameError
-		if errors.As(err, &bad) {
-			r.malformed(ctx, bad)
-			continue
-		}
+		in, err := r.upstream.ReadWith(ctx)
 		if err != nil {
 			return err
 		}
-		err = r.toClient(ctx, f)
-		f.Release()
+		err = r.toClient(ctx, in)
+		in.Release()
 		if err != nil {
 			return fmt.Errorf("%w: %w", errClient, err)
 		}
 	}
 }
 
-// malformed handles a message of the upstream that can't be passed on: the
-// request it would have answered gets an error instead.
-func (r *relay) malformed(ctx context.Context, bad *wire.FrameError) {
-	r.log.Warn("a message from the upstream was dropped", "reason", bad.Reason)
-	if bad.ID == nil {
-		return
-	}
-	if bad.Request {
-		_ = r.upstream.Write(ctx, bad.Answer())
-		return
-	}
-	answer := wire.NewError(bad.ID, CodeUpstream, "The answer of the MCP server behind this gateway can't be passed on: "+bad.Reason, nil)
-	if err := r.toClient(ctx, answer); err != nil {
-		r.log.Debug("an answer was lost", "reason", err)
-	}
-}
-
-func (r *relay) toClient(ctx context.Context, f wire.Frame) error {
-	switch {
-	case f.Kind == wire.Response:
-		return r.answer(ctx, f)
-	case f.Kind == wire.Batch:
-		members, errs := f.Split()
-		for i, m := range members {
-			var bad *wire.FrameError
-			if errors.As(errs[i], &bad) {
-				r.malformed(ctx, bad)
-			} else if err := r.toClient(ctx, m); err != nil {
-				return err
-			}
-		}
-		return nil
+func (r *relay) toClient(ctx context.Context, in wire.Incoming) error {
+	if in.Kind == wire.Response {
+		return r.answer(ctx, in.Frame)
 	}
 	var err error
-	if to := r.related(f); to != nil {
-		err = r.client.WriteRelated(ctx, f, to)
+	if to := r.related(in); to != nil {
+		err = r.client.WriteRelated(ctx, in.Frame, to)
 	} else {
-		err = r.client.Write(ctx, f)
+		err = r.client.Write(ctx, in.Frame)
 	}
 	return r.tolerate(err)
 }
@@ -194,17 +187,41 @@ func (r *relay) answer(ctx context.Context, f wire.Frame) error {
 
 // settle ends a request with its answer.
 func (r *relay) settle(ctx context.Context, q *request, f wire.Frame) error {
-	outcome := OK
-	switch {
-	case f.Failed:
-		outcome = Failed
-	case q.record.Method == "tools/call" && string(wire.Lookup(f.Raw, "result", "isError")) == "true":
-		outcome = ToolError
-	}
+	r.mu.Lock()
+	refusal := r.refusals[q.id.Key()]
+	delete(r.refusals, q.id.Key())
+	r.mu.Unlock()
+	outcome := outcomeOf(q.record.Method, f, q.evidence)
 	if err := r.record(q, outcome, len(f.Raw)); err != nil {
-		f = wire.NewError(q.id, CodeUpstream, "The gateway could not write its audit record and withholds the answer. Its operator finds the reason in the gateway's log.", nil)
+		f, refusal = withheld(q.id), nil
+	}
+	if refusal != nil {
+		return r.tolerate(r.client.Refuse(ctx, q.id, *refusal))
 	}
 	return r.tolerate(r.client.Write(ctx, f))
+}
+
+// withheld stands in for an answer of which there is no evidence.
+func withheld(id wire.ID) wire.Frame {
+	return wire.NewError(id, CodeUpstream, "The gateway could not write its audit record and withholds the answer. Its operator finds the reason in the gateway's log.", nil)
+}
+
+// explain builds the answer to a request that did not get one; it is
+// wire.ClientConnOptions.Explain. Refusals keep their HTTP status for answer.
+func (r *relay) explain(id wire.ID, err error) wire.Frame {
+	r.mu.Lock()
+	q := r.open[id.Key()]
+	r.mu.Unlock()
+	refusal, f := explain(id, err, q != nil && r.lost.before(q.started))
+	if errors.Is(err, wire.ErrSessionLost) {
+		r.upstreamGone(err)
+	}
+	if refusal != nil && q != nil {
+		r.mu.Lock()
+		r.refusals[id.Key()] = refusal
+		r.mu.Unlock()
+	}
+	return f
 }
 
 // record leaves evidence of a request that has ended and lets go of it.
@@ -217,6 +234,7 @@ func (r *relay) record(q *request, outcome Outcome, bytesOut int) error {
 	if record == nil {
 		return nil
 	}
+	q.record.Evidence = q.evidence
 	err := record(q.ctx, q.record)
 	if err != nil {
 		r.log.Error("the audit record could not be written", "method", q.record.Method, "outcome", outcome, "reason", err)
@@ -239,6 +257,9 @@ func (r *relay) cancelled(ctx context.Context, in wire.Incoming) {
 	r.takeLocked(id.Key())
 	r.mu.Unlock()
 	_ = r.record(q, Cancelled, 0) // logged; there is no answer to withhold
+	r.mu.Lock()
+	delete(r.refusals, q.id.Key())
+	r.mu.Unlock()
 	answer := wire.NewError(q.id, codeCancelled, "The request was cancelled by the client.", nil)
 	if err := r.tolerate(r.client.Write(ctx, answer)); err != nil {
 		r.log.Debug("an answer was lost", "reason", err)

@@ -20,23 +20,22 @@ type URL struct {
 	Logger     *slog.Logger
 }
 
-// Open implements [Upstream]. Nothing is sent before the first message.
+// Open implements [Upstream].
 func (u URL) Open(context.Context) (wire.Conn, error) {
-	if u.Logger == nil {
-		u.Logger = slog.New(slog.DiscardHandler)
-	}
-	explain := func(id wire.ID, err error) wire.Frame {
-		u.Logger.Error("the upstream did not answer", "reason", err)
-		return wire.NewError(id, CodeUpstream, "The MCP server behind this gateway did not answer the request. Its operator finds the reason in the gateway's log.", nil)
-	}
-	return wire.NewClientConn(wire.ClientConnOptions{Explain: explain, Logger: u.Logger}, func(deliver wire.Deliver) (wire.Remote, error) {
-		return wire.NewStreamableClient(wire.ClientOptions{
-			URL:        u.Address,
-			HTTP:       &http.Client{Transport: u.HTTP, CheckRedirect: wire.NoRedirect},
-			Header:     u.Header,
-			Deliver:    deliver,
-			MaxMessage: u.MaxMessage,
-			Logger:     u.Logger,
-		})
+	return wire.NewClientConn(wire.ClientConnOptions{Logger: u.Logger}, func(deliver wire.Deliver) (wire.Remote, error) {
+		return u.Dial(deliver, nil)
+	})
+}
+
+// Dial implements [RemoteUpstream]. Nothing is sent before the first message.
+func (u URL) Dial(deliver wire.Deliver, annotate func(wire.Frame, http.Header)) (wire.Remote, error) {
+	return wire.NewStreamableClient(wire.ClientOptions{
+		URL:        u.Address,
+		HTTP:       &http.Client{Transport: u.HTTP, CheckRedirect: wire.NoRedirect},
+		Header:     u.Header,
+		Annotate:   annotate,
+		Deliver:    deliver,
+		MaxMessage: u.MaxMessage,
+		Logger:     u.Logger,
 	})
 }

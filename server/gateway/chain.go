@@ -1,0 +1,165 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mcpctl/mcpctl/internal/era"
+	"github.com/mcpctl/mcpctl/internal/wire"
+	"github.com/mcpctl/mcpctl/server/policy"
+	"github.com/mcpctl/mcpctl/server/state"
+)
+
+// Dialer makes a remote that hands what comes in to deliver.
+type Dialer func(deliver wire.Deliver) (wire.Remote, error)
+
+// Steps are what a request passes on its way to the upstream. Their functions
+// are asked for each request, so that settings can change under way.
+type Steps struct {
+	// Policy decides who may use what; nil allows everything.
+	Policy func() *policy.Policy
+	// Caller describes to policies who sent the message that ctx came with.
+	Caller func(ctx context.Context) (policy.User, policy.Client)
+	// Challenge builds the WWW-Authenticate field that asks for scopes.
+	Challenge func(ctx context.Context, scopes []string) string
+	// Limits bound what callers may use; nil bounds nothing.
+	Limits func() LimitOptions
+	// CacheRules say which results are kept; nil keeps none.
+	CacheRules func() []CacheRule
+	// Owner is the principal that ctx came from, as an opaque key. Required.
+	Owner func(ctx context.Context) string
+	// Store holds limits and results. Required with Limits or CacheRules.
+	Store state.Store
+	// Name names the only upstream; "" where several are served as one.
+	Name string
+	// Scope separates this endpoint's results from those of others in Store.
+	Scope string
+}
+
+// chain puts the steps before next: policy, limits, cache.
+func (s Steps) chain(next Dialer, log *slog.Logger) Dialer {
+	if s.CacheRules != nil {
+		inner := next
+		next = func(deliver wire.Deliver) (wire.Remote, error) {
+			return newCacher(cacheConfig{Rules: s.CacheRules, Store: s.Store, Owner: s.Owner, Scope: s.Scope, Logger: log}, deliver, inner)
+		}
+	}
+	if s.Limits != nil {
+		inner := next
+		next = func(deliver wire.Deliver) (wire.Remote, error) {
+			return newLimiter(limitsConfig{Limits: s.Limits, Store: s.Store, Owner: s.Owner, Upstream: s.upstreamOf, Logger: log}, deliver, inner)
+		}
+	}
+	if s.Policy != nil {
+		inner := next
+		next = func(deliver wire.Deliver) (wire.Remote, error) {
+			return newDecider(PolicyOptions{Policy: s.Policy, Caller: s.Caller, Challenge: s.Challenge, Upstream: s.Name, Logger: log}, deliver, inner)
+		}
+	}
+	return next
+}
+
+// upstreamOf names the upstream that offers something under a name.
+func (s Steps) upstreamOf(name string) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	up, _, prefixed := strings.Cut(name, aggregateSeparator)
+	if !prefixed {
+		return ""
+	}
+	return up
+}
+
+// RemoteUpstream is an Upstream that is reached over HTTP.
+type RemoteUpstream interface {
+	Upstream
+	// Dial returns a connection for one client. annotate adds the headers that
+	// a message needs.
+	Dial(deliver wire.Deliver, annotate func(wire.Frame, http.Header)) (wire.Remote, error)
+}
+
+// DialOptions configure DialUpstream.
+type DialOptions struct {
+	Name     string
+	Upstream Upstream
+	Verdicts era.VerdictStore // nil: of this connection only
+	Logger   *slog.Logger
+	// Gone is told when an upstream that is a process has ended; may be nil.
+	Gone func(error)
+}
+
+// DialUpstream connects to an upstream in the upstream's own era.
+func DialUpstream(ctx context.Context, o DialOptions, deliver wire.Deliver) (wire.Remote, error) {
+	over, overHTTP := o.Upstream.(RemoteUpstream)
+	var t *era.Translator
+	t, err := era.New(era.Options{
+		Deliver: deliver, Origin: o.Name, Verdicts: o.Verdicts, Process: !overHTTP, AnswerDiscover: true,
+		ClientInfo: era.Implementation{Name: "mcpctl", Version: "1"}, Logger: o.Logger,
+	}, func(deliver wire.Deliver) (wire.Remote, error) {
+		if overHTTP {
+			return over.Dial(deliver, func(f wire.Frame, h http.Header) { t.Annotate(f, h) })
+		}
+		conn, err := o.Upstream.Open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return era.FromConn(&watchedConn{Conn: conn, gone: o.Gone}, deliver), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the upstream %s: %w", o.Name, err)
+	}
+	return t, nil
+}
+
+// watchedConn tells when a connection has ended from the other side.
+type watchedConn struct {
+	wire.Conn
+	once sync.Once
+	gone func(error)
+}
+
+// Read implements wire.Conn.
+func (c *watchedConn) Read(ctx context.Context) (wire.Frame, error) {
+	f, err := c.Conn.Read(ctx)
+	var bad *wire.FrameError
+	if err != nil && !errors.As(err, &bad) && ctx.Err() == nil && !errors.Is(err, wire.ErrClosed) && c.gone != nil {
+		c.once.Do(func() { c.gone(err) })
+	}
+	return f, err
+}
+
+// demise tells relays apart from requests that came too late: when the upstream
+// went away.
+type demise struct {
+	mu  sync.Mutex
+	at  time.Time
+	why error
+}
+
+func (l *demise) set(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.at.IsZero() {
+		l.at, l.why = time.Now(), why
+	}
+}
+
+func (l *demise) reason() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.why
+}
+
+// before reports whether the upstream had gone when something began at t.
+func (l *demise) before(t time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.at.IsZero() && l.at.Before(t)
+}

@@ -1,0 +1,38 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/mcpctl/mcpctl/internal/era"
+	"github.com/mcpctl/mcpctl/internal/wire"
+)
+
+// explain turns a failed exchange with an upstream into an answer for a client,
+// which learns nothing of the inside: the log has the reason. Where HTTP can say
+// it better there is a refusal too. late means that the upstream had ended
+// before the request came.
+func explain(id wire.ID, err error, late bool) (*wire.Refusal, wire.Frame) {
+	var refusal *wire.Refusal
+	var status *wire.StatusError
+	switch {
+	case errors.As(err, &refusal):
+		return refusal, refusal.For(id)
+	case late, errors.Is(err, wire.ErrSessionLost):
+		// The client opens a new session and asks again: nothing was done.
+		r := &wire.Refusal{
+			Status: http.StatusNotFound,
+			Answer: wire.NewError(id, CodeUpstream, "The session has ended: the MCP server behind this gateway was restarted. Open a new session.", nil),
+		}
+		return r, r.Answer
+	case errors.As(err, &status) && status.Answer.Kind == wire.Response && status.Status != http.StatusUnauthorized && status.Status != http.StatusForbidden:
+		return nil, status.Answer.WithID(id)
+	case errors.Is(err, era.ErrGone), errors.Is(err, wire.ErrNoAnswer):
+		return nil, wire.NewError(id, CodeUpstream, "The MCP server behind this gateway stopped before it answered. The work may or may not have been done. The next request starts a new session.", nil)
+	case errors.Is(err, wire.ErrNotSent):
+		return nil, wire.NewError(id, CodeUpstream, "The MCP server behind this gateway could not be reached, so nothing was done. Try again later.", nil)
+	case errors.Is(err, wire.ErrBusy):
+		return nil, wire.NewError(id, CodeUpstream, "Too many requests of this session wait for their answers. Try again when some have come.", nil)
+	}
+	return nil, wire.NewError(id, CodeUpstream, "The MCP server behind this gateway did not answer the request. Its operator finds the reason in the gateway's log.", nil)
+}
