@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -288,5 +289,20 @@ func cmdSecretFree(ts *testscript.TestScript, neg bool, args []string) {
 		if jwt.MatchString(ts.ReadFile(file)) {
 			ts.Fatalf("%s holds a token", file)
 		}
+	}
+}
+
+// cmdHangup sends a server SIGHUP and waits until it has logged a line that
+// matches: «hangup NAME REGEXP».
+func cmdHangup(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 || stateOf(ts).served[args[0]] == nil {
+		ts.Fatalf("usage: hangup NAME REGEXP")
+	}
+	p := stateOf(ts).served[args[0]]
+	before := len(p.stderr.String())
+	ts.Check(p.cmd.Process.Signal(syscall.SIGHUP))
+	want := regexp.MustCompile(args[1])
+	if !p.await(&p.stderr, func(text string) bool { return want.MatchString(text[before:]) }) {
+		ts.Fatalf("the server ended: %s", p.stderr.String())
 	}
 }

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 
 // mainProgram is cmd/mcpctl's main.
 func mainProgram() {
-	ctx, stop := signal.NotifyContext(context.Background(), StopSignals()...)
+	ctx, stop := signal.NotifyContext(context.Background(), StopSignals(os.Args[1:])...)
 	context.AfterFunc(ctx, stop)
 	code := Main(ctx, os.Args[1:], SystemDeps())
 	stop()

@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 			"ttysignin":  cmdTTYSignIn,
 			"serve":      cmdServe,
 			"stop":       cmdStop,
+			"hangup":     cmdHangup,
 			"rpc":        cmdRPC,
 			"json":       cmdJSON,
 			"answer":     cmdAnswer,

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +35,10 @@ type serveOptions struct {
 	publicClientID string
 	scopes         []string
 	auditFile      string
+
+	checkOnly   bool
+	printSchema bool
+	output      outputFlag
 }
 
 func newServe(deps Deps, run func(context.Context, serveOptions) error) *cobra.Command {
@@ -47,12 +53,17 @@ server behind: the command after --, or the upstream of the configuration.
 Streamable HTTP is served at the path of the public URL (/mcp), HTTP+SSE at /sse
 and /messages. Without --config, flags say whose tokens are accepted.
 
+With --check it looks at the configuration and at what that depends on instead:
+files, certificates, the authority, the MCP servers behind. SIGHUP makes a
+running server read --config anew, and open its audit log anew; sessions go on.
+
 With --dev it brings an authority of its own for trying things out on this
 machine: sample people who sign in without a password, and sample tools if no
 command is named.`,
 		Example: `  mcpctl serve --dev
   mcpctl serve --dev -- npx -y @modelcontextprotocol/server-everything
   mcpctl serve --config mcpctl.yaml
+  mcpctl serve --config mcpctl.yaml --check
   mcpctl serve --listen 0.0.0.0:8080 --public-url https://mcp.contoso.com/mcp \
     --tenant TENANT --client-id API --scope Mcp.Access -- python server.py`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -81,6 +92,10 @@ command is named.`,
 	f.BoolVar(&o.dev, "dev", false, "bring a development authority, for this machine only")
 	f.StringVar(&o.devAddr, "dev-authority-listen", "127.0.0.1:9443", "`address` of the development authority")
 	f.StringVar(&o.readyFile, "ready-file", "", "write a JSON `file` with the addresses once the server listens")
+	f.BoolVar(&o.checkOnly, "check", false, "check the configuration and what it depends on, and don't serve")
+	f.BoolVar(&o.printSchema, "print-schema", false, "print the JSON Schema of the configuration file, for editors")
+	o.output.add(c)
+	c.MarkFlagsMutuallyExclusive("check", "print-schema")
 	o.log.add(c, "info")
 	return c
 }
@@ -98,6 +113,12 @@ func (o serveOptions) check(c *cobra.Command) error {
 		}
 	}
 	switch {
+	case o.printSchema:
+		return nil
+	case o.output.json() && !o.checkOnly:
+		return usagef(c, "--output json goes with --check only")
+	case o.checkOnly && o.config == "":
+		return usagef(c, "--check needs a file to check: name it with --config")
 	case o.config != "" && o.dev:
 		return usagef(c, "--dev does not go with --config")
 	case o.config != "" && len(o.command) > 0:
@@ -136,6 +157,10 @@ func (o serveOptions) checkIdentity(c *cobra.Command) error {
 }
 
 func runServe(ctx context.Context, o serveOptions) error {
+	if o.printSchema {
+		_, err := o.deps.Stdout.Write(server.Schema())
+		return err
+	}
 	log, closeLog, err := o.log.open(o.deps.Stderr)
 	if err != nil {
 		return err
@@ -144,15 +169,49 @@ func runServe(ctx context.Context, o serveOptions) error {
 	if o.dev {
 		return serveDev(ctx, o, log)
 	}
+	if o.checkOnly {
+		return checkServe(ctx, o, log)
+	}
 	cfg, err := o.configuration()
 	if err != nil {
 		return err
 	}
-	s, err := server.Listen(ctx, server.Options{Config: cfg, Version: buildVersion().Version, Logger: log})
+	s, err := server.Listen(ctx, server.Options{Config: cfg, Version: buildVersion().Version, Getenv: o.deps.Getenv, Logger: log})
 	if err != nil {
 		return err
 	}
+	if o.config != "" {
+		defer onReload(ctx, func() { _ = s.Reload(ctx, o.configuration) })() // it logs what went wrong
+	}
 	return serveUntil(ctx, s, o, ready{})
+}
+
+// onReload calls do for each signal that asks for it, until stop is called,
+// which waits for a call under way. It does nothing where there is no such signal.
+func onReload(ctx context.Context, do func()) (stop func()) {
+	signals := reloadSignals()
+	if len(signals) == 0 {
+		return func() {}
+	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, signals...)
+	ctx, cancel := context.WithCancel(ctx)
+	var loop sync.WaitGroup
+	loop.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-asked:
+				do()
+			}
+		}
+	})
+	return func() {
+		signal.Stop(asked)
+		cancel()
+		loop.Wait()
+	}
 }
 
 // configuration comes from the file, or from flags.

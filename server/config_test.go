@@ -70,6 +70,9 @@ func TestExampleIsValidWithItsComments(t *testing.T) {
 		"# dir: /srv", "dir: .", "# env:\n    #  ", "env:\n     ", "# process:", "process:", "# idle_stop:", "idle_stop:",
 		"# limits:", "limits:", "#   body:", "  body:", "#   #", "  #", "#   sessions_per_user:", "  sessions_per_user:",
 		"# audit:", "audit:", "#   file: /var/log/mcpctl/", "  file: ", "# allowed_origins:", "allowed_origins:",
+		"#   on_failure:", "  on_failure:", "#   arguments:", "  arguments:", "# access_log:", "access_log:", "#   enabled:", "  enabled:",
+		"# telemetry:", "telemetry:", "#   listen:", "  listen:", "#   otlp_endpoint:", "  otlp_endpoint:", "#   hashed_user:", "  hashed_user:",
+		"# drain_timeout:", "drain_timeout:", "# drain_delay:", "drain_delay:",
 	).Replace(string(raw))
 	cfg, err := server.ParseConfig(filepath.Join(dir, "mcpctl.yaml"), []byte(text))
 	if err != nil {
@@ -88,7 +91,10 @@ func TestExampleIsValidWithItsComments(t *testing.T) {
 			Env: map[string]string{"LOG_LEVEL": "info"}, Process: "per-user", IdleStop: 10 * time.Minute,
 		}},
 		Limits:         server.Limits{Body: 8 << 20, SessionsPerUser: 100},
-		Audit:          server.Audit{File: filepath.Join(dir, "audit.jsonl")},
+		Audit:          server.Audit{File: filepath.Join(dir, "audit.jsonl"), OnFailure: "stop", Arguments: "hash"},
+		AccessLog:      server.AccessLog{Enabled: true, File: filepath.Join(dir, "access.jsonl")},
+		Telemetry:      server.Telemetry{Listen: "127.0.0.1:9464", OTLPEndpoint: "http://127.0.0.1:4318"},
+		DrainTimeout:   10 * time.Second,
 		AllowedOrigins: []string{"https://app.contoso.com"},
 	}
 	if gateway.LimitsSupported {

@@ -16,6 +16,9 @@ import (
 type yamlReader struct {
 	faults []Fault
 	places map[string]place // of the keys that were there, by full name
+	// known is told which keys each mapping may have; nil, except where the
+	// schema is held against them.
+	known func(key string, names []string)
 }
 
 // place is where something stands in the file.
@@ -80,6 +83,9 @@ func later(names ...string) []field {
 
 // mapping reads n, which has to be a mapping with no keys but the given ones.
 func (r *yamlReader) mapping(key string, n ast.Node, fields []field) {
+	if r.known != nil {
+		r.known(key, knownNames(fields))
+	}
 	r.pairs(key, n, func(name, full string, k, value ast.Node) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 		switch {
@@ -91,6 +97,16 @@ func (r *yamlReader) mapping(key string, n ast.Node, fields []field) {
 			fields[i].read(full, value)
 		}
 	})
+}
+
+func knownNames(fields []field) []string {
+	var names []string
+	for _, f := range fields {
+		if f.read != nil {
+			names = append(names, f.name)
+		}
+	}
+	return names
 }
 
 // suggestion says what an unknown name may have been meant to be.

@@ -2,6 +2,8 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -79,4 +81,33 @@ func publicIsLoopback(public string) bool {
 	}
 	ip := net.ParseIP(u.Hostname())
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func hostOf(public string) string {
+	u, err := url.Parse(public)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// metadataURL is where RFC 9728 §3.1 has the metadata of a resource.
+func metadataURL(public string) (string, error) {
+	u, err := url.Parse(public)
+	if err != nil {
+		return "", fmt.Errorf("reading the public URL: %w", err)
+	}
+	u.Path = "/.well-known/oauth-protected-resource" + u.Path
+	return u.String(), nil
+}
+
+// rootCause is the innermost error: what is around repeats addresses.
+func rootCause(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), cmd.StopSignals()...)
+	ctx, stop := signal.NotifyContext(context.Background(), cmd.StopSignals(os.Args[1:])...)
 	context.AfterFunc(ctx, stop) // from then on a second signal ends the program at once
 	code := cmd.Main(ctx, os.Args[1:], cmd.SystemDeps())
 	stop()

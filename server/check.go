@@ -1,0 +1,245 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/mcpctl/mcpctl/internal/wire"
+	"github.com/mcpctl/mcpctl/server/auth"
+	"github.com/mcpctl/mcpctl/server/gateway"
+)
+
+// CheckStatus says how a check ended.
+type CheckStatus string
+
+// The ends of a check.
+const (
+	CheckOK   CheckStatus = "ok"
+	CheckNote CheckStatus = "note" // worth knowing, and no reason not to start
+	CheckFail CheckStatus = "fail"
+)
+
+// CheckResult is what one look at a configuration's surroundings found. The
+// field names are stable.
+type CheckResult struct {
+	Name   string      `json:"name"`
+	Status CheckStatus `json:"status"`
+	Detail string      `json:"detail"`
+}
+
+// checkTimeout bounds each check that waits for others; probing an upstream may
+// take longer, as package runners download on their first start.
+const checkTimeout = 15 * time.Second
+
+// Check looks at what a configuration depends on: files, certificates,
+// addresses, the authority, the upstreams. It starts upstream commands for a
+// moment and serves nobody. Results come in a fixed order.
+func Check(ctx context.Context, cfg Config, log *slog.Logger) []CheckResult {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	fillDefaults(&cfg, "")
+	c := &checker{cfg: cfg, log: log}
+	c.listen(ctx, "listen", cfg.Listen)
+	if cfg.Telemetry.Listen != "" {
+		c.listen(ctx, "telemetry.listen", cfg.Telemetry.Listen)
+	}
+	c.certificate()
+	c.audit()
+	c.authority(ctx)
+	for _, up := range cfg.Upstreams {
+		c.upstream(ctx, up)
+	}
+	c.metadata(ctx)
+	return c.results
+}
+
+type checker struct {
+	cfg     Config
+	log     *slog.Logger
+	results []CheckResult
+}
+
+func (c *checker) add(name string, status CheckStatus, format string, args ...any) {
+	c.results = append(c.results, CheckResult{name, status, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) fail(name string, err error) { c.add(name, CheckFail, "%v", err) }
+
+// listen takes the address for a moment. That it is taken may mean that the
+// server runs already.
+func (c *checker) listen(ctx context.Context, name, addr string) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		c.add(name, CheckNote, "%s can't be taken now: %v. That is as it should be if the server runs already", addr, cause(err))
+		return
+	}
+	_ = ln.Close()
+	c.add(name, CheckOK, "%s is free", addr)
+}
+
+func (c *checker) certificate() {
+	files := c.cfg.TLS
+	if files.CertFile == "" {
+		if !loopbackAddr(c.cfg.Listen) {
+			c.add("tls", CheckNote, "the server speaks plain HTTP on %s: keep everybody but a reverse proxy that ends TLS away from it", c.cfg.Listen)
+		}
+		return
+	}
+	cert, err := loadCertificate(files, c.log)
+	if err != nil {
+		c.fail("tls", err)
+		return
+	}
+	leaf, now := cert.current.Leaf, time.Now()
+	host := hostOf(c.cfg.PublicURL)
+	switch {
+	case now.After(leaf.NotAfter):
+		c.add("tls", CheckFail, "the certificate expired on %s", leaf.NotAfter.Format(time.DateOnly))
+	case now.Before(leaf.NotBefore):
+		c.add("tls", CheckFail, "the certificate is not valid before %s", leaf.NotBefore.Format(time.RFC3339))
+	case host != "" && leaf.VerifyHostname(host) != nil:
+		c.add("tls", CheckFail, "the certificate is not for %s, the host of public_url", host)
+	case leaf.NotAfter.Sub(now) < 14*24*time.Hour:
+		c.add("tls", CheckNote, "the certificate expires on %s", leaf.NotAfter.Format(time.DateOnly))
+	default:
+		c.add("tls", CheckOK, "the certificate is valid until %s", leaf.NotAfter.Format(time.DateOnly))
+	}
+}
+
+// audit opens the log as the server would, and leaves no file that wasn't there.
+func (c *checker) audit() {
+	path := c.cfg.Audit.File
+	if path == "" {
+		c.add("audit", CheckNote, "nothing is recorded: audit.file is not set")
+		return
+	}
+	_, err := os.Stat(path)
+	fresh := errors.Is(err, os.ErrNotExist)
+	f, err := openAuditFile(path)
+	if err != nil {
+		c.fail("audit", err)
+		return
+	}
+	_ = f.Close()
+	if fresh {
+		_ = os.Remove(path)
+	}
+	c.add("audit", CheckOK, "%s can be written", filepath.Clean(path))
+}
+
+func (c *checker) authority(ctx context.Context) {
+	e := c.cfg.Entra
+	client, err := authorityClient(e.CAFile)
+	if err != nil {
+		c.fail("authority", err)
+		return
+	}
+	v, err := auth.New(auth.Options{
+		Cloud: auth.Cloud(e.Cloud), Authority: e.Authority, TenantIDs: c.cfg.tenants(), Audiences: c.cfg.audiences(),
+		RequiredScopes: e.RequiredScopes, RequiredRoles: e.RequiredRoles, AllowedClients: e.AllowedClients, HTTPClient: client,
+	})
+	if err != nil {
+		c.fail("authority", err)
+		return
+	}
+	defer v.Close()
+	if client != nil {
+		defer client.CloseIdleConnections()
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := v.FetchKeys(ctx); err != nil {
+		c.add("authority", CheckFail, "%v. Can this machine reach the authority, through its proxy where there is one (HTTPS_PROXY)?", err)
+		return
+	}
+	c.add("authority", CheckOK, "signing keys fetched for %d tenant(s)", max(1, len(c.cfg.tenants())))
+}
+
+func (c *checker) upstream(ctx context.Context, up Upstream) {
+	name := "upstream " + up.Name
+	open, done, why := c.opener(up)
+	if open == nil {
+		c.add(name, CheckNote, "%s", why)
+		return
+	}
+	defer done()
+	began := time.Now()
+	if err := gateway.Probe(ctx, open); err != nil {
+		c.fail(name, err)
+		return
+	}
+	c.add(name, CheckOK, "it answered after %s", time.Since(began).Round(time.Millisecond))
+}
+
+// opener returns what opens an upstream for a probe; nil, with a reason, where
+// none can be made.
+func (c *checker) opener(up Upstream) (open func(context.Context) (wire.Conn, error), done func(), why string) {
+	switch {
+	case len(up.Command) > 0:
+		command := gateway.Command{Args: up.Command, Dir: up.Dir, Env: up.Env, Logger: c.log}
+		return func(context.Context) (wire.Conn, error) { return command.Start() }, func() {}, ""
+	case up.URL != "":
+		header := http.Header{}
+		for name, value := range up.Headers {
+			header.Set(name, value)
+		}
+		transport := wire.NewTransport()
+		return gateway.URL{Address: up.URL, Header: header, HTTP: transport, Logger: c.log}.Open, transport.CloseIdleConnections, ""
+	}
+	return nil, nil, "built-in tools need no probe"
+}
+
+// metadata asks the public URL for its metadata, as a client would. Clients
+// refuse a resource that is not, byte for byte, the address they were given
+// (RFC 9728 §3.3).
+func (c *checker) metadata(ctx context.Context) {
+	const name = "public_url"
+	public := c.cfg.PublicURL
+	if public == "" {
+		return
+	}
+	u, err := metadataURL(public)
+	if err != nil {
+		c.fail(name, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		c.fail(name, err)
+		return
+	}
+	transport := wire.NewTransport()
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport, CheckRedirect: wire.NoRedirect}).Do(r)
+	if err != nil {
+		c.add(name, CheckNote, "%s can't be reached from here: %v. That is as it should be if the server does not run yet", public, rootCause(err))
+		return
+	}
+	defer resp.Body.Close()
+	var doc struct {
+		Resource string `json:"resource"`
+	}
+	err = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&doc)
+	switch {
+	case resp.StatusCode != http.StatusOK || err != nil:
+		c.add(name, CheckFail, "%s answers HTTP %d and no metadata. If this server runs, does the reverse proxy pass on /.well-known/?", u, resp.StatusCode)
+	case doc.Resource != public:
+		c.add(name, CheckFail, "what runs there says its address is %q, and public_url is %q", cmp.Or(doc.Resource, "none"), public)
+	default:
+		c.add(name, CheckOK, "its metadata names the same address")
+	}
+}
