@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -71,7 +72,9 @@ type checker struct {
 }
 
 func (c *checker) add(name string, status CheckStatus, format string, args ...any) {
-	c.results = append(c.results, CheckResult{name, status, fmt.Sprintf(format, args...)})
+	// One line a check, also of errors that are several.
+	detail := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ")
+	c.results = append(c.results, CheckResult{name, status, detail})
 }
 
 func (c *checker) fail(name string, err error) { c.add(name, CheckFail, "%v", err) }
