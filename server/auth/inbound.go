@@ -36,7 +36,7 @@ func inboundFrom(ctx context.Context) *inbound {
 // WithAssertion returns a context that carries a caller and the token that
 // proved them, as [Guard] makes it. It is for tests of what stands behind.
 func WithAssertion(ctx context.Context, p *Principal, token string) context.Context {
-	in := &inbound{token: assertion{token}, expires: p.ExpiresAt}
+	in := &inbound{token: newAssertion(token), expires: p.ExpiresAt}
 	return withInbound(NewContext(ctx, p), in)
 }
 
@@ -51,7 +51,7 @@ func Assertion(ctx context.Context) (token string, expires time.Time) {
 	if in == nil {
 		return "", time.Time{}
 	}
-	return in.token.value, in.expires
+	return in.token.value(), in.expires
 }
 
 // Refuse notes that a request can't be done for a reason that its HTTP answer
@@ -91,8 +91,20 @@ func Inherit(ctx, from context.Context) context.Context {
 
 const redacted = "[redacted]"
 
-// assertion is a token that nothing prints.
-type assertion struct{ value string }
+// assertion is a token that nothing prints. It is a function because printers
+// that go by reflection pass over the methods of unexported fields.
+type assertion struct{ reveal func() string }
+
+func newAssertion(token string) assertion {
+	return assertion{func() string { return token }}
+}
+
+func (a assertion) value() string {
+	if a.reveal == nil {
+		return ""
+	}
+	return a.reveal()
+}
 
 // String implements [fmt.Stringer].
 func (assertion) String() string { return redacted }

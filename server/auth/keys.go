@@ -215,6 +215,9 @@ func (s *keySource) refresh(now time.Time, unknown bool) (*keyFetch, error) {
 	if now.Before(s.nextTry) {
 		return nil, &UnavailableError{RetryAfter: retryAfter(s.nextTry.Sub(now)), Err: s.lastErr}
 	}
+	if set := s.current.Load(); set.usable(now) && now.Sub(set.fetched) < keyRefresh {
+		unknown = true // a fetch that ended since the caller looked has made it so
+	}
 	if unknown && now.Before(s.nextUnknown) {
 		return nil, errUnknownKey
 	}

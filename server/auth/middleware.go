@@ -69,7 +69,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 		}
 		in := &inbound{expires: p.ExpiresAt}
 		if g.keep {
-			in.token = assertion{token}
+			in.token = newAssertion(token)
 		}
 		next.ServeHTTP(w, clean.WithContext(withInbound(NewContext(r.Context(), p), in)))
 	})

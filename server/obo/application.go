@@ -79,7 +79,7 @@ func (a *Application) Token(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimPrefix(c.fields[0].value, "Bearer "), nil
+	return strings.TrimPrefix(c.fields[0].value(), "Bearer "), nil
 }
 
 // Credential implements [Source].

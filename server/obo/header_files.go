@@ -29,7 +29,8 @@ type HeaderFiles struct {
 
 type headerFile struct {
 	name, path string
-	value      string
+	field      field
+	read       bool
 	modified   time.Time
 	size       int64
 	broken     bool // said so
@@ -45,7 +46,7 @@ func NewHeaderFiles(files map[string]string, logger *slog.Logger) (*HeaderFiles,
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		f := headerFile{name: name, path: files[name]}
-		if err := f.read(); err != nil {
+		if err := f.refresh(); err != nil {
 			faults = append(faults, fmt.Errorf("reading the header field %s: %w", name, err))
 		}
 		s.fields = append(s.fields, f)
@@ -53,13 +54,13 @@ func NewHeaderFiles(files map[string]string, logger *slog.Logger) (*HeaderFiles,
 	return s, errors.Join(faults...)
 }
 
-// read reads the file if it has changed.
-func (f *headerFile) read() error {
+// refresh reads the file if it has changed.
+func (f *headerFile) refresh() error {
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return err
 	}
-	if f.value != "" && info.ModTime().Equal(f.modified) && info.Size() == f.size {
+	if f.read && info.ModTime().Equal(f.modified) && info.Size() == f.size {
 		return nil
 	}
 	file, err := os.Open(f.path)
@@ -80,7 +81,7 @@ func (f *headerFile) read() error {
 	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
 		return fmt.Errorf("%s has more than one line, or control characters", f.path)
 	}
-	f.value, f.modified, f.size = value, info.ModTime(), info.Size()
+	f.field, f.read, f.modified, f.size = newField(f.name, value), true, info.ModTime(), info.Size()
 	return nil
 }
 
@@ -91,12 +92,12 @@ func (s *HeaderFiles) Credential(context.Context) (Credential, error) {
 	c := Credential{make([]field, len(s.fields))}
 	for i := range s.fields {
 		f := &s.fields[i]
-		err := f.read()
+		err := f.refresh()
 		if err != nil && !f.broken {
 			s.log.Warn("the value of a header field can't be read; the one before is used on", "name", f.name, "error", err)
 		}
 		f.broken = err != nil
-		c.fields[i] = field{f.name, f.value}
+		c.fields[i] = f.field
 	}
 	return c, nil
 }
@@ -106,7 +107,7 @@ func (s *HeaderFiles) Credential(context.Context) (Credential, error) {
 func (s *HeaderFiles) Renew(ctx context.Context, _ Credential, _ string) (Credential, error) {
 	s.mu.Lock()
 	for i := range s.fields {
-		s.fields[i].modified = time.Time{}
+		s.fields[i].read = false
 	}
 	s.mu.Unlock()
 	return s.Credential(ctx)

@@ -2,6 +2,7 @@ package obo
 
 import (
 	"context"
+	"crypto/subtle"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,21 +25,32 @@ type Source interface {
 // A Credential is header fields that nothing prints.
 type Credential struct{ fields []field }
 
-type field struct{ name, value string }
+// field has its value in a function because printers that go by reflection
+// pass over the methods of unexported fields.
+type field struct {
+	name  string
+	value func() string
+}
+
+func newField(name, value string) field { return field{name, func() string { return value }} }
 
 // bearer is the credential of RFC 6750 section 2.1.
 func bearer(token string) Credential {
-	return Credential{[]field{{"Authorization", "Bearer " + token}}}
+	return Credential{[]field{newField("Authorization", "Bearer "+token)}}
 }
 
 func (c Credential) set(h http.Header) {
 	for _, f := range c.fields {
-		h.Set(f.name, f.value)
+		h.Set(f.name, f.value())
 	}
 }
 
 // Equal reports whether two credentials are the same.
-func (c Credential) Equal(o Credential) bool { return slices.Equal(c.fields, o.fields) }
+func (c Credential) Equal(o Credential) bool {
+	return slices.EqualFunc(c.fields, o.fields, func(a, b field) bool {
+		return a.name == b.name && subtle.ConstantTimeCompare([]byte(a.value()), []byte(b.value())) == 1
+	})
+}
 
 const redacted = "[redacted]"
 

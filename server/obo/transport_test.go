@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -210,10 +209,13 @@ func TestNothingPrintsACredential(t *testing.T) {
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "c", c, "ctx", ctx)
 	encoded, _ := json.Marshal(map[string]any{"c": c})
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q %x", c, c, c, c, c, c), fmt.Sprintf("%v %+v %#v", ctx, ctx, ctx), log.String(), string(encoded)} {
+	hidden := struct {
+		c obo.Credential
+		s obo.Source
+	}{c, source}
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q %x", c, c, c, c, c, c), fmt.Sprintf("%v %+v %#v", hidden, hidden, hidden), fmt.Sprintf("%+v", source), fmt.Sprintf("%v %+v %#v", ctx, ctx, ctx), log.String(), string(encoded)} {
 		if strings.Contains(text, "hunter2") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) {
 			t.Errorf("printed: %s", text)
 		}
 	}
-	_, _ = io.WriteString(io.Discard, c.String())
 }
