@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -147,5 +148,65 @@ func TestAuthorityStartsLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-time.After(50 * time.Millisecond) // real network, so no synctest
+	}
+}
+
+// TestRolloverUnderLoad signs with a new key while tokens of both keys keep
+// coming in: none is refused, and the keys are fetched once more.
+func TestRolloverUnderLoad(t *testing.T) {
+	entra, sample, verifier := tenant(t)
+	fresh := func() string {
+		return mint(t, entra, fakeentra.TokenSpec{Person: sample.Ada.UPN, Scopes: []string{fakeentra.SampleScope}})
+	}
+	old := make([]string, 8)
+	for i := range old {
+		old[i] = fresh()
+	}
+	if _, err := verifier.Verify(t.Context(), old[0]); err != nil {
+		t.Fatal(err)
+	}
+	fetched := entra.CountRequests(fakeentra.EndpointKeys, "")
+	if err := entra.RotateKeys(false); err != nil {
+		t.Fatal(err)
+	}
+	var load sync.WaitGroup
+	for i := range 32 {
+		raw := old[i%len(old)]
+		if i%2 == 0 {
+			raw = fresh()
+		}
+		load.Go(func() {
+			for range 50 {
+				if _, err := verifier.Verify(t.Context(), raw); err != nil {
+					t.Errorf("refused during a rollover: %v", err)
+					return
+				}
+			}
+		})
+	}
+	load.Wait()
+	if n := entra.CountRequests(fakeentra.EndpointKeys, "") - fetched; n != 1 {
+		t.Errorf("keys were fetched %d times", n)
+	}
+}
+
+// TestOutageLater has the authority go away: what it has published is good for
+// a day, also for tokens that are new.
+func TestOutageLater(t *testing.T) {
+	entra, sample, verifier := tenant(t)
+	spec := fakeentra.TokenSpec{Person: sample.Ada.UPN, Scopes: []string{fakeentra.SampleScope}}
+	if _, err := verifier.Verify(t.Context(), mint(t, entra, spec)); err != nil {
+		t.Fatal(err)
+	}
+	entra.Inject(fakeentra.FaultOutage())
+	if _, err := verifier.Verify(t.Context(), mint(t, entra, spec)); err != nil {
+		t.Errorf("a new token of a known key: %v", err)
+	}
+	if err := entra.RotateKeys(false); err != nil {
+		t.Fatal(err)
+	}
+	var unavailable *auth.UnavailableError
+	if _, err := verifier.Verify(t.Context(), mint(t, entra, spec)); !errors.As(err, &unavailable) {
+		t.Errorf("a token of a key that can't be fetched: %v", err)
 	}
 }
