@@ -210,7 +210,7 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 		{"no program", func(c *server.Config) {
 			c.Upstreams = []server.Upstream{{Name: "x", Command: []string{"no-such-program"}}}
 		}, []string{"no-such-program", "Check the command"}},
-		{"no upstream", func(c *server.Config) { c.Upstreams = nil }, []string{"exactly one upstream"}},
+		{"no upstream", func(c *server.Config) { c.Upstreams = nil }, []string{"needs an upstream"}},
 		{"unknown tools", func(c *server.Config) { c.Upstreams[0].Builtin = []string{"nope"} }, []string{`"nope"`, "whoami"}},
 		{"no audit folder", func(c *server.Config) { c.Audit.File = "none/audit.jsonl" }, []string{"audit.file"}},
 		{"no CA", func(c *server.Config) { c.Entra.CAFile = "none.pem" }, []string{"entra.ca_file"}},

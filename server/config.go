@@ -19,10 +19,14 @@ type Config struct {
 	TLS       TLS        `yaml:"tls"`
 	Entra     Entra      `yaml:"entra"`
 	Upstreams []Upstream `yaml:"upstreams"`
-	Limits    Limits     `yaml:"limits"`
-	Audit     Audit      `yaml:"audit"`
-	AccessLog AccessLog  `yaml:"access_log"`
-	Telemetry Telemetry  `yaml:"telemetry"`
+	// Policy says who may use what; without a rule, everybody everything.
+	Policy []PolicyRule `yaml:"policy"`
+	// Cache says which results are kept; none without a rule.
+	Cache     []CacheRule `yaml:"cache"`
+	Limits    Limits      `yaml:"limits"`
+	Audit     Audit       `yaml:"audit"`
+	AccessLog AccessLog   `yaml:"access_log"`
+	Telemetry Telemetry   `yaml:"telemetry"`
 	// DrainTimeout bounds the wait for requests in flight when the server stops;
 	// 10 s when zero. Before that it goes on serving for DrainDelay, not ready,
 	// so that load balancers send no more.
@@ -84,6 +88,10 @@ type Upstream struct {
 	ManagedIdentity   ManagedIdentity   `yaml:"managed_identity"`
 
 	Builtin []string `yaml:"builtin"`
+
+	// What all users together may ask of it; without bounds when zero.
+	RequestsPerMinute  int `yaml:"requests_per_minute"`
+	ConcurrentRequests int `yaml:"concurrent_requests"`
 }
 
 // ProcessLimits bound each process of a command, on Linux; zero is no limit.
@@ -99,6 +107,11 @@ type ProcessLimits struct {
 type Limits struct {
 	Body            Size `yaml:"body"`              // of one message of a client; 8 MiB
 	SessionsPerUser int  `yaml:"sessions_per_user"` // over each transport; 100
+	// What one user may ask for; without bounds when zero.
+	RequestsPerMinute  int         `yaml:"requests_per_minute"`
+	Burst              int         `yaml:"burst"` // at once; a sixth of RequestsPerMinute when zero
+	ConcurrentRequests int         `yaml:"concurrent_requests"`
+	Tools              []ToolLimit `yaml:"tools"`
 }
 
 // Audit says where evidence goes; nowhere when File is empty.

@@ -31,10 +31,16 @@ func (r *configReader) root(n ast.Node) {
 		)},
 		{"entra", r.entra},
 		{"upstreams", r.upstreams},
-		{"limits", r.section(append([]field{
-			{"body", r.size(&c.Limits.Body, minBody, maxBody)},
-			{"sessions_per_user", r.integer(&c.Limits.SessionsPerUser, 1, 10_000)},
-		}, later("requests_per_minute")...)...)},
+		{"policy", r.policy},
+		{"cache", r.cache},
+		{"limits", r.section(
+			field{"body", r.size(&c.Limits.Body, minBody, maxBody)},
+			field{"sessions_per_user", r.integer(&c.Limits.SessionsPerUser, 1, 10_000)},
+			field{"requests_per_minute", r.integer(&c.Limits.RequestsPerMinute, 1, 1_000_000)},
+			field{"burst", r.integer(&c.Limits.Burst, 1, 1_000_000)},
+			field{"concurrent_requests", r.integer(&c.Limits.ConcurrentRequests, 1, 1_000_000)},
+			field{"tools", r.toolLimits},
+		)},
 		{"audit", r.section(
 			field{"file", r.newFile(&c.Audit.File)},
 			field{"on_failure", r.string(&c.Audit.OnFailure, oneOf("stop", "continue"))},
@@ -53,7 +59,7 @@ func (r *configReader) root(n ast.Node) {
 		{"drain_delay", r.duration(&c.DrainDelay, 0, 10*time.Minute)},
 		{"allowed_origins", r.strings(&c.AllowedOrigins, checkOrigin)},
 		{"trusted_proxies", r.strings(&c.TrustedProxies, checkProxy)},
-	}, later("policy", "store", "metrics")...))
+	}, later("store", "metrics")...))
 }
 
 func (r *configReader) entra(key string, n ast.Node) {
@@ -95,6 +101,8 @@ func (r *configReader) upstreams(key string, n ast.Node) {
 			{"url", r.string(&up.URL, checkUpstreamURL)},
 			{"headers", r.texts(&up.Headers, headerFault)},
 			{"builtin", r.strings(&up.Builtin, oneOf(builtin.Names()...))},
+			{"requests_per_minute", r.integer(&up.RequestsPerMinute, 1, 1_000_000)},
+			{"concurrent_requests", r.integer(&up.ConcurrentRequests, 1, 1_000_000)},
 		}, r.upstreamCredentials(&up)...))
 		if len(up.Command) > 0 && up.Dir == "" {
 			up.Dir = r.dir

@@ -134,12 +134,10 @@ func (r *configReader) checkUpstreams() {
 		r.missing("upstreams", "Name the MCP server to protect: a command, a url, or builtin tools")
 		return
 	}
-	switch n := len(r.cfg.Upstreams); {
-	case n == 0:
+	if len(r.cfg.Upstreams) == 0 {
 		r.emptyList("upstreams", "Name the MCP server to protect: a command, a url, or builtin tools")
-	case n > 1:
-		r.fault(r.at("upstreams[1]"), "upstreams", "several upstreams are not supported in this version", "Keep one and serve the others separately")
 	}
+	r.checkUpstreamNames()
 	for i, up := range r.cfg.Upstreams {
 		key := fmt.Sprintf("upstreams[%d]", i)
 		if !slices.ContainsFunc(r.faults, func(f Fault) bool { return f.Key == key }) {

@@ -27,7 +27,9 @@ func (s *Server) routes(guard *auth.Guard) http.Handler {
 	for _, pattern := range s.metadata.Patterns() {
 		mux.Handle(pattern, s.metadata)
 	}
-	mux.Handle(exact(s.cfg.endpointPath()), guard.Handler(s.audited(s.streams)))
+	for _, ep := range s.endpoints.all {
+		mux.Handle(exact(ep.path), guard.Handler(s.audited(ep.streams)))
+	}
 	mux.Handle(ssePath, guard.Handler(http.HandlerFunc(s.sse.Stream)))
 	mux.Handle(messagesPath, guard.Handler(s.audited(http.HandlerFunc(s.sse.Messages))))
 	mux.HandleFunc("GET "+healthPath, healthz)

@@ -20,7 +20,6 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 	"github.com/mcpctl/mcpctl/server/auth"
-	"github.com/mcpctl/mcpctl/server/gateway"
 )
 
 // Options configure a Server.
@@ -31,6 +30,8 @@ type Options struct {
 	// DrainTimeout bounds how long requests in flight are waited for when the
 	// server stops. Default: what Config says.
 	DrainTimeout time.Duration
+	// Credentials are what the server can prove itself with towards upstreams.
+	Credentials Credentials
 	// Getenv reads the variables of OpenTelemetry and of the service manager;
 	// nil: there are none.
 	Getenv func(string) string
@@ -65,8 +66,10 @@ type Server struct {
 		steps []reloadStep
 	}
 
-	authority *http.Client               // for a development authority, else nil
-	upstream  interface{ Close() error } // nil where there is nothing to close
+	authority   *http.Client // for a development authority, else nil
+	endpoints   endpoints
+	credentials *credentials
+	upstreams   []interface{ Close() error } // what upstreams hold
 }
 
 // Listen opens the address and prepares everything behind it. Nobody is served
@@ -96,6 +99,7 @@ func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err := s.openAuth(); err != nil {
 		return nil, err
 	}
+	s.credentials = newCredentials(opts.Credentials, s.cfg, s.verifier.Load().AuthorizationServers(), s.log)
 	if err := s.openGateway(opts.Version); err != nil {
 		return nil, err
 	}
@@ -199,7 +203,7 @@ func (s *Server) openAuth() error {
 	}
 	s.verifier.Store(verifier)
 	s.metadata, err = auth.NewMetadata(auth.MetadataOptions{
-		PublicURL: s.cfg.PublicURL, OtherPaths: []string{ssePath}, AuthorizationServers: verifier.AuthorizationServers(),
+		PublicURL: s.cfg.PublicURL, OtherPaths: s.cfg.otherPaths(), AuthorizationServers: verifier.AuthorizationServers(),
 		AppIDURI: s.cfg.appIDURI(), Scopes: e.RequiredScopes, PublicClientID: e.PublicClientID,
 	})
 	if err != nil {
@@ -232,31 +236,11 @@ func authorityClient(caFile string) (*http.Client, error) {
 }
 
 func (s *Server) openGateway(version string) error {
-	up, err := s.openUpstream(version)
+	upstreams, err := s.openUpstreams(version)
 	if err != nil {
 		return err
 	}
-	gw, err := gateway.New(gateway.Options{Upstream: up, Record: s.record, Logger: s.log})
-	if err != nil {
-		return err
-	}
-	front := wire.FrontOptions{
-		Owner: func(r *http.Request) string {
-			if p, ok := auth.FromContext(r.Context()); ok {
-				return p.Key()
-			}
-			return "" // the guard lets nobody come here without
-		},
-		Serve:               gw.Serve,
-		MaxMessage:          int(s.cfg.Limits.Body),
-		MaxSessionsPerOwner: s.cfg.Limits.SessionsPerUser,
-		AllowedOrigins:      s.cfg.AllowedOrigins,
-		LoopbackHost:        loopbackAddr(s.cfg.Listen) && publicIsLoopback(s.cfg.PublicURL),
-		Logger:              s.log,
-	}
-	s.streams = wire.NewStreamableFront(front)
-	s.sse = wire.NewSSEFront(front, messagesPath)
-	return nil
+	return s.openEndpoints(upstreams, version)
 }
 
 // PublicURL is the address that people type.
@@ -323,10 +307,10 @@ func (s *Server) stop(ctx context.Context, failed <-chan error) error {
 	return err
 }
 
-// closeFronts ends the sessions of both transports side by side.
+// closeFronts ends the sessions of all endpoints and transports side by side.
 func (s *Server) closeFronts(ctx context.Context) {
 	var fronts sync.WaitGroup
-	for _, front := range []interface{ Close(context.Context) error }{s.streams, s.sse} {
+	for _, front := range s.endpoints.fronts() {
 		fronts.Go(func() {
 			if err := front.Close(ctx); err != nil {
 				s.log.Warn("ending sessions", "reason", err)
@@ -341,7 +325,7 @@ func (s *Server) Close() {
 	if s.listener != nil {
 		_ = s.listener.Close()
 	}
-	if s.streams != nil {
+	if len(s.endpoints.all) > 0 {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
 		s.closeFronts(now)
@@ -355,8 +339,12 @@ func (s *Server) Close() {
 	if s.authority != nil {
 		s.authority.CloseIdleConnections()
 	}
-	if s.upstream != nil {
-		_ = s.upstream.Close()
+	s.endpoints.close()
+	for _, closer := range s.upstreams {
+		_ = closer.Close()
+	}
+	if s.credentials != nil {
+		_ = s.credentials.Close()
 	}
 	s.closeEvidence()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"slices"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 	"github.com/mcpctl/mcpctl/server/auth"
@@ -13,12 +14,23 @@ import (
 	"github.com/mcpctl/mcpctl/server/gateway"
 )
 
-// openUpstream makes the upstream that the configuration names.
-func (s *Server) openUpstream(version string) (gateway.Upstream, error) {
-	if len(s.cfg.Upstreams) != 1 {
-		return nil, fmt.Errorf("a server needs exactly one upstream, and the configuration names %d. Name a command after --, or one entry under upstreams:", len(s.cfg.Upstreams))
+// openUpstreams makes the upstreams that the configuration names.
+func (s *Server) openUpstreams(version string) ([]namedUpstream, error) {
+	if len(s.cfg.Upstreams) == 0 {
+		return nil, errors.New("a server needs an upstream, and the configuration names none. Name a command after --, or an entry under upstreams")
 	}
-	up := s.cfg.Upstreams[0]
+	var all []namedUpstream
+	for _, up := range s.cfg.Upstreams {
+		opened, err := s.openUpstream(up, version)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, namedUpstream{up.Name, opened})
+	}
+	return all, nil
+}
+
+func (s *Server) openUpstream(up Upstream, version string) (gateway.Upstream, error) {
 	switch {
 	case len(up.Command) > 0:
 		if _, err := exec.LookPath(up.Command[0]); err != nil && !errors.Is(err, exec.ErrDot) {
@@ -26,17 +38,41 @@ func (s *Server) openUpstream(version string) (gateway.Upstream, error) {
 		}
 		return s.openCommand(up)
 	case up.URL != "":
-		header := http.Header{}
-		for name, value := range up.Headers {
-			header.Set(name, value)
-		}
-		transport := wire.NewTransport()
-		s.upstream = closerFunc(transport.CloseIdleConnections)
-		return gateway.URL{Address: up.URL, Header: header, HTTP: transport, Logger: s.log.With("upstream", up.Name)}, nil
+		return s.openURL(up)
 	case len(up.Builtin) > 0:
-		return builtin.New(builtin.Options{Names: up.Builtin, Caller: caller, Version: version, Logger: s.log})
+		return s.openBuiltin(up, version)
 	}
 	return nil, errors.New("the upstream has neither a command, nor a url, nor builtin tools")
+}
+
+// openURL makes an upstream that is reached over HTTP, with a credential of the
+// server's.
+func (s *Server) openURL(up Upstream) (gateway.Upstream, error) {
+	header := http.Header{}
+	for name, value := range up.Headers {
+		header.Set(name, value)
+	}
+	base := wire.NewTransport()
+	s.upstreams = append(s.upstreams, closerFunc(base.CloseIdleConnections))
+	transport, err := s.credentials.transport(up, base)
+	if err != nil {
+		return nil, err
+	}
+	return gateway.URL{Address: up.URL, Header: header, HTTP: transport, Logger: s.log.With("upstream", up.Name)}, nil
+}
+
+func (s *Server) openBuiltin(up Upstream, version string) (gateway.Upstream, error) {
+	opts := builtin.Options{Names: up.Builtin, Caller: caller, Version: version, Logger: s.log}
+	if slices.Contains(up.Builtin, "graph") {
+		base := wire.NewTransport()
+		s.upstreams = append(s.upstreams, closerFunc(base.CloseIdleConnections))
+		graph, err := s.credentials.graph(base)
+		if err != nil {
+			return nil, err
+		}
+		opts.Graph = graph
+	}
+	return builtin.New(opts)
 }
 
 // openCommand makes an upstream of processes, shared as the configuration says.
@@ -60,7 +96,7 @@ func (s *Server) openCommand(up Upstream) (gateway.Upstream, error) {
 		return nil, err
 	}
 	s.metrics.processes(up.Name, processes.Running)
-	s.upstream = processes
+	s.upstreams = append(s.upstreams, processes)
 	return processes, nil
 }
 

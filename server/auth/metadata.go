@@ -47,6 +47,7 @@ type MetadataOptions struct {
 // does not allow the MCP-Protocol-Version header that browser clients send.
 type Metadata struct {
 	scopes    []string          // full URIs
+	appIDURI  string
 	documents map[string][]byte // by request path
 	links     map[string]string // metadata URL by endpoint path
 	link      string            // metadata URL of PublicURL
@@ -76,7 +77,7 @@ func NewMetadata(o MetadataOptions) (*Metadata, error) {
 	if appIDURI == "" {
 		appIDURI = o.PublicURL
 	}
-	m := &Metadata{documents: make(map[string][]byte), links: make(map[string]string)}
+	m := &Metadata{appIDURI: appIDURI, documents: make(map[string][]byte), links: make(map[string]string)}
 	for _, scope := range o.Scopes {
 		m.scopes = append(m.scopes, scopeURI(appIDURI, scope))
 	}

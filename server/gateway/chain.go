@@ -95,6 +95,9 @@ type DialOptions struct {
 	Gone func(error)
 }
 
+// openTimeout bounds opening an upstream.
+const openTimeout = 30 * time.Second
+
 // DialUpstream connects to an upstream in the upstream's own era.
 func DialUpstream(ctx context.Context, o DialOptions, deliver wire.Deliver) (wire.Remote, error) {
 	over, overHTTP := o.Upstream.(RemoteUpstream)
@@ -106,7 +109,9 @@ func DialUpstream(ctx context.Context, o DialOptions, deliver wire.Deliver) (wir
 		if overHTTP {
 			return over.Dial(deliver, func(f wire.Frame, h http.Header) { t.Annotate(f, h) })
 		}
-		conn, err := o.Upstream.Open(ctx)
+		open, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
+		defer cancel()
+		conn, err := o.Upstream.Open(open)
 		if err != nil {
 			return nil, err
 		}

@@ -71,8 +71,6 @@ type Options struct {
 	// ctx has the values of the request. An error withholds the answer. It may
 	// be called concurrently. nil records nothing.
 	Record func(ctx context.Context, r Record) error
-	// OpenTimeout bounds opening the upstream. Default 30 s.
-	OpenTimeout time.Duration
 	Logger      *slog.Logger
 }
 
@@ -87,14 +85,11 @@ func New(opts Options) (*Gateway, error) {
 	if opts.Upstream == nil && opts.Dial == nil {
 		return nil, errors.New("gateway: Options.Upstream is missing")
 	}
-	if opts.OpenTimeout <= 0 {
-		opts.OpenTimeout = 30 * time.Second
-	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opts.Dial == nil {
-		verdicts := &verdictMemory{}
+		verdicts := &Verdicts{}
 		opts.Dial = func(ctx context.Context, deliver wire.Deliver, gone func(error)) (wire.Remote, error) {
 			return DialUpstream(ctx, DialOptions{
 				Name: "upstream", Upstream: opts.Upstream, Verdicts: verdicts, Logger: opts.Logger, Gone: gone,
@@ -107,9 +102,7 @@ func New(opts Options) (*Gateway, error) {
 // dialer connects to the upstream through the steps, for the client behind ctx.
 func (g *Gateway) dialer(ctx context.Context, gone func(error)) Dialer {
 	return g.opts.Steps.chain(func(deliver wire.Deliver) (wire.Remote, error) {
-		open, cancel := context.WithTimeout(ctx, g.opts.OpenTimeout)
-		defer cancel()
-		return g.opts.Dial(open, deliver, gone)
+		return g.opts.Dial(ctx, deliver, gone)
 	}, g.opts.Logger)
 }
 

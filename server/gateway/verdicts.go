@@ -6,12 +6,12 @@ import (
 	"github.com/mcpctl/mcpctl/internal/era"
 )
 
-// verdictMemory remembers which era upstreams speak, for all connections of a
+// Verdicts remembers which era upstreams speak, for all connections of a
 // gateway. The zero value is ready for use.
-type verdictMemory struct{ known sync.Map }
+type Verdicts struct{ known sync.Map }
 
 // Get implements era.VerdictStore.
-func (m *verdictMemory) Get(origin string) (era.Verdict, bool) {
+func (m *Verdicts) Get(origin string) (era.Verdict, bool) {
 	v, ok := m.known.Load(origin)
 	if !ok {
 		return era.Verdict{}, false
@@ -21,4 +21,4 @@ func (m *verdictMemory) Get(origin string) (era.Verdict, bool) {
 }
 
 // Put implements era.VerdictStore.
-func (m *verdictMemory) Put(origin string, v era.Verdict) { m.known.Store(origin, v) }
+func (m *Verdicts) Put(origin string, v era.Verdict) { m.known.Store(origin, v) }
