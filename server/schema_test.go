@@ -121,7 +121,7 @@ func TestSchemaValuesAreTaken(t *testing.T) {
 		}
 		for _, f := range err.(*ConfigError).Faults { //nolint:errorlint // that is what it is
 			// Files need not be there, nor need what goes with the key.
-			if strings.HasPrefix(f.Key, key) && !strings.Contains(f.Message, "there is no f") && !regexp.MustCompile(`missing|does not go with|for upstreams|only|is off|required`).MatchString(f.Message) {
+			if strings.HasPrefix(f.Key, key) && !strings.Contains(f.Message, "there is no f") && !regexp.MustCompile(`missing|does not go with|for upstreams|only|is off|required|needs a credential|is not an address of`).MatchString(f.Message) {
 				t.Errorf("%s: %s: %s", key, text, f)
 			}
 		}
