@@ -35,7 +35,7 @@ type explainer struct {
 // and not the request.
 func (x explainer) answer(id wire.ID, err error) wire.Frame {
 	var status *wire.StatusError
-	if errors.As(err, &status) && status.Answer.Kind == wire.Response && !errors.Is(err, wire.ErrSessionLost) && !errors.As(err, new(*noStreamError)) &&
+	if errors.As(err, &status) && status.Answer.Kind == wire.Response && !errors.Is(err, wire.ErrNoAnswer) && !errors.Is(err, wire.ErrSessionLost) && !errors.As(err, new(*noStreamError)) &&
 		status.Status != http.StatusUnauthorized && status.Status != http.StatusForbidden {
 		return status.Answer.WithID(id)
 	}
@@ -56,7 +56,7 @@ func (x explainer) explain(err error) (int, string) {
 		return CodeRemoteFailed, fmt.Sprintf("There is no HTTP+SSE stream at %s (%v). Servers that have one mostly offer it at an address of its own, such as one that ends in /sse. To let mcpctl find the transport, leave out --transport sse.", x.url, noStream.err)
 	case errors.As(err, &content):
 		return CodeRemoteFailed, fmt.Sprintf("%s answered with %s (HTTP %d) and not with an MCP message. Either the address is not that of the MCP endpoint, which often ends in /mcp, or something on the way answered in the server's stead, such as the sign-in page of a proxy. Check the address.", x.url, kind(content.Type), content.Status)
-	case errors.As(err, &status):
+	case errors.As(err, &status) && !errors.Is(err, wire.ErrNoAnswer):
 		return x.explainStatus(status, err)
 	case errors.As(err, &lasting) && lasting.Lasting(): // it says itself what to do
 		return CodeUnreachable, fmt.Sprintf("The MCP server at %s could not be reached, so nothing was sent. %v", x.url, lasting)

@@ -640,3 +640,34 @@ func TestFaultCancelled(t *testing.T) {
 		}
 	})
 }
+
+// A call whose stream broke because its server was restarted may have been done:
+// that the new server does not know the session says nothing about it. It is
+// answered for, not done again; what is declared repeatable is.
+func TestFaultRestartMidCall(t *testing.T) {
+	for name, lost := range map[string]func(http.ResponseWriter){
+		"404": nil,
+		"400": func(w http.ResponseWriter) {
+			http.Error(w, `{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}`, http.StatusBadRequest)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Options{}, func(w *world) {
+				w.server.lost = lost
+				w.open()
+				w.succeeds(w.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+				slow, notes := w.call("a", "slow", `"ms":60000`), w.call("b", "notes", `"n":10,"ms":1000`)
+				time.Sleep(3 * time.Second)
+				w.down()
+				w.up()
+				w.fails(slow, CodeOutcome, "may or may not")
+				w.succeeds(notes)
+				for params, n := range w.server.done {
+					if strings.Contains(params, `"slow"`) && n != 1 {
+						t.Errorf("%s was done %d times", params, n)
+					}
+				}
+			})
+		})
+	}
+}

@@ -65,12 +65,17 @@ func newModel() *model {
 	return m
 }
 
-// restart forgets every session.
+// restart forgets every session and the work in it.
 func (m *model) restart() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.sessions {
 		s.general.end()
+		s.mu.Lock()
+		for _, cancel := range s.live {
+			cancel()
+		}
+		s.mu.Unlock()
 	}
 	m.sessions = map[string]*modelSession{}
 }
@@ -306,7 +311,7 @@ func (s *modelSession) listen(w http.ResponseWriter, r *http.Request, life conte
 		from = len(st.events)
 		st.mu.Unlock()
 	}
-	if st == nil {
+	if st == nil || !st.has(from) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
@@ -323,6 +328,12 @@ func (st *modelStream) send(raw string) {
 	st.events = append(st.events, raw)
 	close(st.news)
 	st.news = make(chan struct{})
+}
+
+func (st *modelStream) has(event int) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return event <= len(st.events)
 }
 
 func (st *modelStream) end() {

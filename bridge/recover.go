@@ -58,6 +58,9 @@ func newRecovery(opts Options, deliver wire.Deliver, dial func(wire.Deliver) (wi
 func (r *recovery) Exchange(ctx context.Context, f wire.Frame) error {
 	r.session.sending(f)
 	attempt := newAttempts(r.patience)
+	if f.Kind == wire.Request {
+		ctx = attempt.follow(ctx)
+	}
 	for {
 		generation, err := r.settled(ctx, f)
 		if err != nil {
@@ -108,6 +111,8 @@ func (r *recovery) fromRemote(ctx context.Context, f wire.Frame) error {
 			return nil
 		}
 		r.tools.learn(f)
+	} else if f.Method == "notifications/progress" && !advances(ctx, f) {
+		return nil // the client has seen as much before the request was repeated
 	}
 	return r.deliver(ctx, f)
 }

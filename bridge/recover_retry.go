@@ -19,6 +19,7 @@ import (
 type attempts struct {
 	patience     time.Duration
 	began, until time.Time
+	progress     progress
 	pause        time.Duration
 	doubts       int // failures whose outcome is unknown
 }
@@ -57,7 +58,7 @@ func (a *attempts) judge(f wire.Frame, err error, repeatable func(wire.Frame) bo
 		return false, 0
 	case errors.Is(err, wire.ErrNotSent):
 		return true, 0
-	case errors.As(err, &status):
+	case errors.As(err, &status) && !errors.Is(err, wire.ErrNoAnswer):
 		return judgeStatus(f, status, repeatable)
 	case isSignIn(err), errors.As(err, new(*wire.ContentError)):
 		return false, 0
@@ -123,12 +124,18 @@ func (a *attempts) next(ctx context.Context, after time.Duration) error {
 	}
 	pause := max(after, a.pause/2+rand.N(a.pause)) //nolint:gosec // jitter, no secret
 	a.pause = min(2*a.pause, 3*time.Second)
+	a.progress.repeats()
 	return pauseFor(ctx, min(pause, left), nil)
 }
 
 // sessionLost recognises a server that does not know the session any more: the
-// 404 of the specification, and the 400 that many servers send instead.
+// 404 of the specification, and the 400 that many servers send instead. That is
+// an answer to the message itself, which was rejected: the same answer to an
+// attempt to resume its stream leaves open whether it was worked on.
 func sessionLost(err error) bool {
+	if errors.Is(err, wire.ErrNoAnswer) {
+		return false
+	}
 	if errors.Is(err, wire.ErrSessionLost) {
 		return true
 	}

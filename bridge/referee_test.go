@@ -49,8 +49,9 @@ type world struct {
 type sentCall struct {
 	f         wire.Frame
 	answer    string
-	notes     []string // progress
-	cancelled bool
+	notes     []string  // progress
+	cancelled bool      // no answer may come any more
+	given     bool      // given up; an answer may have been on its way
 	at        time.Time // of the answer
 }
 

@@ -114,7 +114,7 @@ func (c *StreamableClient) Exchange(ctx context.Context, f Frame) error {
 		cancel()
 		return err
 	}
-	x := &exchange{client: c, ctx: ctx, cancel: cancel}
+	x := &exchange{client: c, ctx: ctx, cancel: cancel, session: session}
 	if f.Kind == Request {
 		x.pending, x.initialize = f.ID, f.Method == "initialize"
 	}
@@ -128,7 +128,8 @@ func (c *StreamableClient) Exchange(ctx context.Context, f Frame) error {
 		return err
 	}
 	if x.initialize {
-		c.setSession(resp.Header.Get(HeaderSession), "")
+		x.session = resp.Header.Get(HeaderSession)
+		c.setSession(x.session, "")
 	}
 	if f.Kind != Request {
 		// Nothing of interest may follow: 202 without a body (basic/transports).

@@ -22,6 +22,7 @@ type exchange struct {
 	answered bool
 	received int // events
 	lastID   string
+	session  string        // that lastID belongs to
 	retry    time.Duration // what the server asked for
 }
 
@@ -284,6 +285,9 @@ func (x *exchange) resume(cause error) error {
 			failures = 0
 			continue
 		}
+		if errors.Is(err, errSessionReplaced) {
+			return noAnswer(errors.Join(cause, err))
+		}
 		failures++
 		c.opts.Logger.Debug("opening the stream failed", "attempt", failures, "reason", err)
 		var status *StatusError
@@ -298,6 +302,8 @@ func (x *exchange) resume(cause error) error {
 		}
 	}
 }
+
+var errSessionReplaced = errors.New("its session was replaced by another")
 
 func temporary(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500 && status != http.StatusNotImplemented
@@ -316,10 +322,18 @@ func listenError(status *StatusError) error {
 // get opens one GET stream and reads it to its end. A nil error means that the
 // server ended it in order.
 func (x *exchange) get() error {
-	req, _, err := x.client.request(x.ctx, http.MethodGet, nil)
+	req, session, err := x.client.request(x.ctx, http.MethodGet, nil)
 	if err != nil {
 		return err
 	}
+	if x.lastID != "" && session != x.session {
+		// Event ids mean nothing to another session, or something else.
+		if !x.listening {
+			return errSessionReplaced
+		}
+		x.lastID = ""
+	}
+	x.session = session
 	req.Header.Set("Accept", "text/event-stream")
 	if x.lastID != "" {
 		req.Header.Set(headerLastID, x.lastID)
