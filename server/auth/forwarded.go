@@ -79,14 +79,14 @@ func (f *Forwarded) settle(r *http.Request) *http.Request {
 	peer, ok := peerAddr(r.RemoteAddr)
 	if !ok || !f.trusts(peer) {
 		if r.Header[headerFor] == nil && r.Header[headerProto] == nil && r.Header[headerHost] == nil {
-			f.check(r, "")
 			return r
 		}
-		f.report("untrusted", "a request has X-Forwarded fields from an address that is not among the trusted proxies; they are ignored. If it is a reverse proxy of yours, add it to trusted_proxies",
-			"peer", peer.String())
+		if f.due("untrusted") {
+			f.log.Warn("a request has X-Forwarded fields from an address that is not among the trusted proxies; they are ignored. If it is a reverse proxy of yours, add it to trusted_proxies",
+				"peer", peer.String())
+		}
 		r = withHeader(r)
 		f.drop(r.Header)
-		f.check(r, "")
 		return r
 	}
 	r = withHeader(r)
@@ -153,16 +153,19 @@ func (f *Forwarded) trusts(addr netip.Addr) bool {
 // check reports requests that did not come by the public URL, which confuses
 // clients: they compare it with what they were told.
 func (f *Forwarded) check(r *http.Request, proto string) {
-	switch {
-	case f.public.Scheme == "https" && proto == "http":
-		f.report("proto", "a reverse proxy was asked over http:// although public_url begins with https://: tokens travel in the clear there. Have it redirect to https://, and check what people type",
-			"public_url", f.public.String())
-	case f.public.Scheme == "http" && proto == "https":
-		f.report("proto", "a reverse proxy was asked over https:// although public_url begins with http://. Write public_url as people type it",
+	if proto == "" {
+		return
+	}
+	if f.public.Scheme == "https" && proto == "http" && f.due("proto") {
+		f.log.Warn("a reverse proxy was asked over http:// although public_url begins with https://: tokens travel in the clear there. Have it redirect to https://, and check what people type",
 			"public_url", f.public.String())
 	}
-	if len(f.trusted) > 0 && proto != "" && !sameHost(r.Host, f.public) {
-		f.report("host", "requests come for another host than that of public_url. Clients that were given that address refuse the metadata of this one",
+	if f.public.Scheme == "http" && proto == "https" && f.due("proto") {
+		f.log.Warn("a reverse proxy was asked over https:// although public_url begins with http://. Write public_url as people type it",
+			"public_url", f.public.String())
+	}
+	if !sameHost(r.Host, f.public) && f.due("host") {
+		f.log.Warn("requests come for another host than that of public_url. Clients that were given that address refuse the metadata of this one",
 			"host", show(r.Host), "public_url", f.public.String())
 	}
 }
@@ -190,16 +193,14 @@ func firstOf(list string) string {
 // reportEvery is how often the same complaint is logged.
 const reportEvery = 10 * time.Minute
 
-func (f *Forwarded) report(kind, message string, args ...any) {
+// due reports whether a complaint is to be made now.
+func (f *Forwarded) due(kind string) bool {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	now := f.now()
-	last, again := f.said[kind]
-	quiet := again && now.Sub(last) < reportEvery
-	if !quiet {
-		f.said[kind] = now
+	if last, again := f.said[kind]; again && now.Sub(last) < reportEvery {
+		return false
 	}
-	f.mu.Unlock()
-	if !quiet {
-		f.log.Warn(message, args...)
-	}
+	f.said[kind] = now
+	return true
 }

@@ -71,15 +71,15 @@ func list[T any](ctx context.Context, g *graph, path string, query url.Values, p
 
 func (g *graph) fetch(ctx context.Context, address, permission string, value any) error {
 	for attempt := 0; ; attempt++ {
-		body, resp, err := g.once(ctx, address)
+		a, err := g.once(ctx, address)
 		if err != nil {
 			return err
 		}
-		wait, throttled := throttling(resp)
+		wait, throttled := a.throttling()
 		switch {
-		case resp.StatusCode == http.StatusOK:
-			if err := json.Unmarshal(body, value); err != nil {
-				return &graphFault{status: resp.StatusCode, text: "Microsoft Graph's answer could not be read."}
+		case a.status == http.StatusOK:
+			if err := json.Unmarshal(a.body, value); err != nil {
+				return &graphFault{status: a.status, text: "Microsoft Graph's answer could not be read."}
 			}
 			return nil
 		case throttled && attempt == 0 && wait <= maxGraphWait:
@@ -90,46 +90,53 @@ func (g *graph) fetch(ctx context.Context, address, permission string, value any
 				return ctx.Err()
 			}
 		case throttled:
-			return &graphFault{resp.StatusCode, fmt.Sprintf("Microsoft Graph asks to slow down. Try again in %d s.", int64(wait/time.Second))}
+			return &graphFault{a.status, fmt.Sprintf("Microsoft Graph asks to slow down. Try again in %d s.", int64(wait/time.Second))}
 		}
-		return refusedBy(resp.StatusCode, body, permission)
+		return refusedBy(a.status, a.body, permission)
 	}
+}
+
+// graphAnswer is a whole answer.
+type graphAnswer struct {
+	status     int
+	retryAfter string
+	body       []byte
 }
 
 // throttling reports an answer that asks to come back later (Microsoft Graph,
 // "Throttling guidance"), and when.
-func throttling(resp *http.Response) (time.Duration, bool) {
-	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+func (a graphAnswer) throttling() (time.Duration, bool) {
+	if a.status != http.StatusTooManyRequests && a.status != http.StatusServiceUnavailable {
 		return 0, false
 	}
-	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	seconds, err := strconv.Atoi(a.retryAfter)
 	if err != nil || seconds < 1 {
 		seconds = 1
 	}
 	return time.Duration(min(seconds, 3600)) * time.Second, true
 }
 
-func (g *graph) once(ctx context.Context, address string) ([]byte, *http.Response, error) {
+func (g *graph) once(ctx context.Context, address string) (graphAnswer, error) {
 	limited, cancel := context.WithTimeout(ctx, graphTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(limited, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, nil, err
+		return graphAnswer{}, err
 	}
 	req.Header.Set("Accept", "application/json")
 	resp, err := g.http.RoundTrip(req)
 	if err != nil {
-		return nil, nil, g.unreached(ctx, err)
+		return graphAnswer{}, g.unreached(ctx, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxGraphBody+1))
 	switch {
 	case err != nil:
-		return nil, nil, g.unreached(ctx, err)
+		return graphAnswer{}, g.unreached(ctx, err)
 	case len(body) > maxGraphBody:
-		return nil, nil, &graphFault{resp.StatusCode, "Microsoft Graph's answer is too large."}
+		return graphAnswer{}, &graphFault{resp.StatusCode, "Microsoft Graph's answer is too large."}
 	}
-	return body, resp, nil
+	return graphAnswer{resp.StatusCode, resp.Header.Get("Retry-After"), body}, nil
 }
 
 func (g *graph) unreached(ctx context.Context, err error) error {
