@@ -161,7 +161,9 @@ func TestBrowserOfSomeoneNotAssigned(t *testing.T) {
 	}
 }
 
-func TestProcessesSpendAOneTimeRefreshTokenOnce(t *testing.T) {
+// TestRow07OneTimeRefreshToken: processes that refresh together spend one token and
+// leave the store as it should be.
+func TestRow07OneTimeRefreshToken(t *testing.T) {
 	f := startTenant(t, fakeentra.Options{OneTimeRefreshTokens: true, Lifetimes: shortLived})
 	f.signIn(t)
 	f.SetLifetimes(fakeentra.Lifetimes{})
