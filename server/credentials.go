@@ -110,7 +110,7 @@ func (c *credentials) token(up Upstream, log *slog.Logger) (obo.Source, error) {
 		}
 		return c.keep(obo.NewManagedIdentity(obo.ApplicationOptions{Identity: identity, Scope: up.ManagedIdentity.Scope, Logger: log}))
 	}
-	return nil, nil //nolint:nilnil // no token is what the upstream gets
+	return nil, nil // no token is what the upstream gets
 }
 
 func (c *credentials) keep(a *obo.Application, err error) (obo.Source, error) {
@@ -169,7 +169,7 @@ func (c *credentials) graph(base http.RoundTripper) (builtin.GraphOptions, error
 // credential to ask with.
 func (c *credentials) groups(client *http.Client) (*auth.Groups, error) {
 	if c.from.Authority == nil {
-		return nil, nil //nolint:nilnil // such callers are refused with the reason
+		return nil, nil // such callers are refused with the reason
 	}
 	scope, err := c.graphScope()
 	if err != nil {

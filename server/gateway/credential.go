@@ -45,7 +45,7 @@ type credentials struct {
 
 // credentialCall is a request under way.
 type credentialCall struct {
-	ctx  context.Context //nolint:containedctx // the request's
+	ctx  context.Context // the request's
 	lack *NoCredential   // replaces the answer
 }
 

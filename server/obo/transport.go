@@ -172,7 +172,7 @@ type session struct {
 
 	mu     sync.Mutex
 	caller string          // key of the principal
-	latest context.Context //nolint:containedctx // values of the caller's last request
+	latest context.Context // values of the caller's last request
 }
 
 // RoundTrip implements [http.RoundTripper].
