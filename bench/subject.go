@@ -76,7 +76,7 @@ func findSubjects(ctx context.Context, names []string, o options, root, dir stri
 // productSubject is mcpctl at path, or built into dir from this tree.
 func productSubject(ctx context.Context, path, dir string) (subject, error) {
 	if path == "" {
-		path = filepath.Join(dir, "mcpctl")
+		path = filepath.Join(dir, "bin", "mcpctl")
 		if runtime.GOOS == "windows" {
 			path += ".exe"
 		}
