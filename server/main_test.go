@@ -13,5 +13,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(upstreamVariable) != "" {
 		playUpstream()
 	}
+	if os.Getenv(richVariable) != "" {
+		playRich()
+	}
 	goleak.VerifyTestMain(m)
 }
