@@ -74,16 +74,14 @@ func (a *auditLog) record(ctx context.Context, g gateway.Record) error {
 		Time: time.Now().UTC(), Decision: "allow", Session: g.Session[:min(8, len(g.Session))],
 		Method: shorten(g.Method), Target: shorten(g.Target), Outcome: string(g.Outcome),
 		DurationMS: float64(g.Duration.Microseconds()) / 1000, BytesIn: g.BytesIn, BytesOut: g.BytesOut,
-		Remote: remoteOf(ctx), TraceID: traceIDOf(ctx),
+		Remote: remoteOf(ctx), TraceID: g.Evidence.Trace(),
 	}
-	if e := gateway.EvidenceFrom(ctx); e != nil {
-		denied, rule := e.Decision()
-		if denied {
-			r.Decision = "deny"
-		}
-		r.Rule = shorten(rule)
-		r.Upstream, r.Cached = e.Route()
+	denied, rule := g.Evidence.Decision()
+	if denied {
+		r.Decision = "deny"
 	}
+	r.Rule = shorten(rule)
+	r.Upstream, r.Cached = g.Evidence.Route()
 	if p, ok := auth.FromContext(ctx); ok {
 		r.by(p)
 	}

@@ -120,6 +120,7 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 			},
 			Limits:     func() gateway.LimitOptions { return e.settings.Load().limits },
 			CacheRules: func() []gateway.CacheRule { return e.settings.Load().cache },
+			Around:     s.tracing.step,
 			Owner:      principal,
 			Store:      e.store,
 			Name:       name,

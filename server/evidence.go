@@ -38,7 +38,7 @@ func (s *Server) openEvidence(ctx context.Context, version string) (err error) {
 
 // watch connects the evidence with what has been opened since.
 func (s *Server) watch() {
-	s.metrics.fronts(map[string]func() wire.Stats{"streamable-http": s.streams.Stats, "sse": s.sse.Stats})
+	s.metrics.fronts(s.endpoints.stats)
 	s.health.add("audit", s.audit.healthy)
 	s.health.add("authority", func() error { return s.verifier.Load().KeysHeld() })
 	s.onReload(nil, s.reloadAuth)
@@ -59,7 +59,7 @@ func (s *Server) closeEvidence() {
 
 // record is gateway.Options.Record.
 func (s *Server) record(ctx context.Context, r gateway.Record) error {
-	s.metrics.recorded(r, gateway.EvidenceFrom(ctx))
+	s.metrics.recorded(r)
 	return s.audit.record(ctx, r)
 }
 
@@ -76,9 +76,27 @@ func (s *Server) refused(r *http.Request, err error) {
 
 // alive says whether the watchdog is to be fed: the server answers itself.
 func (s *Server) alive() bool {
-	s.streams.Stats() // takes the locks that a deadlock would hold
-	s.sse.Stats()
+	s.endpoints.stats() // takes the locks that a deadlock would hold
 	return true
+}
+
+// stats sums up what the endpoints hold, by transport.
+func (e *endpoints) stats() map[string]wire.Stats {
+	var streams, sse wire.Stats
+	for _, ep := range e.all {
+		streams = addStats(streams, ep.streams.Stats())
+		if ep.sse != nil {
+			sse = addStats(sse, ep.sse.Stats())
+		}
+	}
+	return map[string]wire.Stats{"streamable-http": streams, "sse": sse}
+}
+
+func addStats(a, b wire.Stats) wire.Stats {
+	return wire.Stats{
+		Sessions: a.Sessions + b.Sessions, Opened: a.Opened + b.Opened, Refused: a.Refused + b.Refused, Streams: a.Streams + b.Streams,
+		Calls: a.Calls + b.Calls, Listens: a.Listens + b.Listens, Pending: a.Pending + b.Pending, Bytes: a.Bytes + b.Bytes,
+	}
 }
 
 // audited lets no message in while no record of it could be written.

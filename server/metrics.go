@@ -97,11 +97,11 @@ func newMetrics(version string) *metrics {
 }
 
 // fronts adds gauges of what the fronts hold.
-func (m *metrics) fronts(all map[string]func() wire.Stats) {
+func (m *metrics) fronts(stats func() map[string]wire.Stats) {
 	if m == nil {
 		return
 	}
-	m.registry.MustRegister(frontCollector(all))
+	m.registry.MustRegister(frontCollector(stats))
 }
 
 // handler serves the metrics.
@@ -119,7 +119,7 @@ func (m *metrics) served(method string, status int, took time.Duration) {
 }
 
 // recorded counts a request that has ended, with what was decided about it.
-func (m *metrics) recorded(r gateway.Record, e *gateway.Evidence) {
+func (m *metrics) recorded(r gateway.Record) {
 	if m == nil {
 		return
 	}
@@ -128,10 +128,10 @@ func (m *metrics) recorded(r gateway.Record, e *gateway.Evidence) {
 	m.duration.WithLabelValues(method).Observe(r.Duration.Seconds())
 	m.bytes.WithLabelValues("in").Add(float64(r.BytesIn))
 	m.bytes.WithLabelValues("out").Add(float64(r.BytesOut))
-	if _, cached := e.Route(); cached {
+	if _, cached := r.Evidence.Route(); cached {
 		m.cacheHits.Inc()
 	}
-	if denied, rule := e.Decision(); denied {
+	if denied, rule := r.Evidence.Decision(); denied {
 		m.denials.WithLabelValues(reasonOf(rule)).Inc()
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // frontCollector reports what the fronts hold when it is scraped, by transport.
-type frontCollector map[string]func() wire.Stats
+type frontCollector func() map[string]wire.Stats
 
 func frontDesc(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc("mcpctl_"+name, help, []string{"transport"}, nil)
@@ -33,8 +33,7 @@ func (c frontCollector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c frontCollector) Collect(out chan<- prometheus.Metric) {
-	for transport, stats := range c {
-		st := stats()
+	for transport, st := range c() {
 		for _, v := range []struct {
 			desc  *prometheus.Desc
 			kind  prometheus.ValueType

@@ -15,8 +15,8 @@ type flatValue struct {
 	index []int  // of the fields, from Config on
 }
 
-// flatten returns the values of a configuration by full key. Lists of upstreams
-// are taken apart; other lists and maps are values.
+// flatten returns the values of a configuration by full key. The list of
+// upstreams is taken apart; other lists, and maps, are values.
 func flatten(c Config) map[string]flatValue {
 	flat := map[string]flatValue{}
 	walkConfig("", reflect.ValueOf(c), nil, flat)
@@ -34,7 +34,7 @@ func walkConfig(key string, v reflect.Value, index []int, flat map[string]flatVa
 			}
 			walkConfig(full, v.Field(i), append(append([]int{}, index...), i), flat)
 		}
-	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+	case v.Type() == reflect.TypeFor[[]Upstream]():
 		for i := range v.Len() {
 			walkConfig(fmt.Sprintf("%s[%d]", key, i), v.Index(i), append(append([]int{}, index...), i), flat)
 		}

@@ -85,14 +85,6 @@ func (t *tracing) handler(next http.Handler) http.Handler {
 	})
 }
 
-// traceIDOf is the trace that ctx belongs to, for audit records; "" without.
-func traceIDOf(ctx context.Context) string {
-	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
-		return sc.TraceID().String()
-	}
-	return ""
-}
-
 // callerAttribute tells callers apart without naming them.
 func (t *tracing) callerAttribute(ctx context.Context) (attribute.KeyValue, bool) {
 	p, ok := auth.FromContext(ctx)

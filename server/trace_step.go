@@ -16,7 +16,7 @@ import (
 // context the upstream finds in _meta. Attribute names are those of
 // OpenTelemetry's semantic conventions for MCP. There are no arguments in them,
 // and no names of people.
-func (t *tracing) step(next func(wire.Deliver) (wire.Remote, error)) func(wire.Deliver) (wire.Remote, error) {
+func (t *tracing) step(next gateway.Dialer) gateway.Dialer {
 	if t == nil {
 		return next
 	}
@@ -74,6 +74,7 @@ func (s *tracer) Exchange(ctx context.Context, f wire.Frame) error {
 	}
 	ctx, span := s.tracing.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attributes...))
 	defer span.End()
+	gateway.EvidenceFrom(ctx).Traced(span.SpanContext().TraceID().String())
 	key := f.ID.Key()
 	s.mu.Lock()
 	s.open[key] = span

@@ -32,6 +32,8 @@ type Steps struct {
 	Limits func() LimitOptions
 	// CacheRules say which results are kept; nil keeps none.
 	CacheRules func() []CacheRule
+	// Around is put before all steps, for observing; nil: nothing is.
+	Around func(Dialer) Dialer
 	// Owner is the principal that ctx came from, as an opaque key. Required.
 	Owner func(ctx context.Context) string
 	// Store holds limits and results. Required with Limits or CacheRules.
@@ -61,6 +63,9 @@ func (s Steps) chain(next Dialer, log *slog.Logger) Dialer {
 		next = func(deliver wire.Deliver) (wire.Remote, error) {
 			return newDecider(PolicyOptions{Policy: s.Policy, Caller: s.Caller, Challenge: s.Challenge, Upstream: s.Name, Logger: log}, deliver, inner)
 		}
+	}
+	if s.Around != nil {
+		next = s.Around(next)
 	}
 	return next
 }

@@ -14,6 +14,7 @@ type Evidence struct {
 	rule     string
 	upstream string
 	cached   bool
+	trace    string
 }
 
 type evidenceKey struct{}
@@ -76,6 +77,26 @@ func (e *Evidence) Route() (upstream string, cached bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.upstream, e.cached
+}
+
+// Traced notes the id of the trace that the request belongs to.
+func (e *Evidence) Traced(id string) {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.trace = id
+}
+
+// Trace returns the id of the trace that the request belongs to, "" for none.
+func (e *Evidence) Trace() string {
+	if e == nil {
+		return ""
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.trace
 }
 
 // EvidenceFrom returns the evidence that ctx carries, nil where it has none.
