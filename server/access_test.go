@@ -184,7 +184,7 @@ func TestOriginAndHost(t *testing.T) {
 
 func TestOtherPaths(t *testing.T) {
 	w := start(t, whoami)
-	for _, path := range []string{"/", "/mcp/", "/mcp/x", "/favicon.ico", "/sse/x"} {
+	for _, path := range []string{"/mcp/", "/mcp/x", "/favicon.ico", "/sse/x"} {
 		resp, body := w.do("GET", path, "", "")
 		if resp.StatusCode != 404 || resp.Header.Get("Content-Type") != "application/json" || !strings.Contains(body, "The MCP endpoint of this server is /mcp") {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, body)

@@ -33,6 +33,7 @@ func (s *Server) routes(guard *auth.Guard) http.Handler {
 	mux.Handle(ssePath, guard.Handler(http.HandlerFunc(s.sse.Stream)))
 	mux.Handle(messagesPath, guard.Handler(s.audited(http.HandlerFunc(s.sse.Messages))))
 	mux.HandleFunc("GET "+healthPath, healthz)
+	mux.Handle("GET /{$}", s.landing)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)

@@ -53,6 +53,7 @@ type Server struct {
 	audit    *auditLog
 	http     *http.Server
 
+	landing     *landingPage
 	certificate *certificate // nil without TLS
 	access      *accessLog
 	metrics     *metrics
@@ -109,8 +110,15 @@ func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.landing, err = newLandingPage(s.cfg.PublicURL, s.SSEURL()); err != nil {
+		return nil, err
+	}
+	forwarded, err := auth.NewForwarded(auth.ForwardedOptions{Trusted: s.cfg.trustedProxies(), PublicURL: s.cfg.PublicURL, Logger: s.log})
+	if err != nil {
+		return nil, fmt.Errorf("preparing for reverse proxies: %w", err)
+	}
 	s.http = &http.Server{
-		Handler:           s.access.handler(s.tracing.handler(limitBody(bodyTimeout, s.routes(guard)))),
+		Handler:           forwarded.Handler(s.access.handler(s.tracing.handler(limitBody(bodyTimeout, s.routes(guard))))),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		// Room for the largest token above what other headers need.
