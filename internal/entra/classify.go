@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/mcpctl/mcpctl/internal/catalogue"
 )
 
 // A flow is the way in which a token is obtained; the same answer means
@@ -170,7 +172,7 @@ func (e *Error) fill(f flow, status int, body oauthError) {
 		}
 	}
 	e.Hint = kindHints[e.Kind]
-	if entry, ok := Lookup(e.Code); ok && e.Kind != KindDeviceCodeBlocked {
+	if entry, ok := catalogue.Lookup(e.Code); ok && e.Kind != KindDeviceCodeBlocked {
 		e.Hint = entry.Hint()
 	}
 	e.Hint = strings.TrimSuffix(e.Hint, ".")
