@@ -118,6 +118,7 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 			Challenge: func(_ context.Context, scopes []string) string {
 				return s.metadata.ScopeChallenge(path, scopes, "This needs more permissions.")
 			},
+			Lacking:    lacking(s.metadata, path),
 			Limits:     func() gateway.LimitOptions { return e.settings.Load().limits },
 			CacheRules: func() []gateway.CacheRule { return e.settings.Load().cache },
 			Around:     s.tracing.step,

@@ -34,6 +34,9 @@ type Steps struct {
 	CacheRules func() []CacheRule
 	// Around is put before all steps, for observing; nil: nothing is.
 	Around func(Dialer) Dialer
+	// Lacking says what to tell callers of upstreams that want a credential that
+	// can't be had; nil if none does. See CredentialOptions.
+	Lacking func(ctx context.Context, err error) *NoCredential
 	// Owner is the principal that ctx came from, as an opaque key. Required.
 	Owner func(ctx context.Context) string
 	// Store holds limits and results. Required with Limits or CacheRules.
@@ -44,8 +47,14 @@ type Steps struct {
 	Scope string
 }
 
-// chain puts the steps before next: policy, limits, cache.
+// chain puts the steps before next: policy, limits, cache, credentials.
 func (s Steps) chain(next Dialer, log *slog.Logger) Dialer {
+	if s.Lacking != nil {
+		inner := next
+		next = func(deliver wire.Deliver) (wire.Remote, error) {
+			return newCredentials(CredentialOptions{Lacking: s.Lacking}, deliver, inner)
+		}
+	}
 	if s.CacheRules != nil {
 		inner := next
 		next = func(deliver wire.Deliver) (wire.Remote, error) {

@@ -13,7 +13,8 @@ import (
 type URL struct {
 	Address string
 	Header  http.Header
-	// HTTP carries the requests of all sessions. Required.
+	// HTTP carries the requests of all sessions. Required. If it has a method
+	// Session() http.RoundTripper, each connection gets one of its own.
 	HTTP http.RoundTripper
 	// MaxMessage is the size cap of one message in bytes; 0 is the default.
 	MaxMessage int
@@ -31,11 +32,20 @@ func (u URL) Open(context.Context) (wire.Conn, error) {
 func (u URL) Dial(deliver wire.Deliver, annotate func(wire.Frame, http.Header)) (wire.Remote, error) {
 	return wire.NewStreamableClient(wire.ClientOptions{
 		URL:        u.Address,
-		HTTP:       &http.Client{Transport: u.HTTP, CheckRedirect: wire.NoRedirect},
+		HTTP:       &http.Client{Transport: u.transport(), CheckRedirect: wire.NoRedirect},
 		Header:     u.Header,
 		Annotate:   annotate,
 		Deliver:    deliver,
 		MaxMessage: u.MaxMessage,
 		Logger:     u.Logger,
 	})
+}
+
+// transport is for one connection: what it sends for itself, to listen or to
+// end, goes with the credential of whoever the connection is for.
+func (u URL) transport() http.RoundTripper {
+	if t, ok := u.HTTP.(interface{ Session() http.RoundTripper }); ok {
+		return t.Session()
+	}
+	return u.HTTP
 }
