@@ -146,9 +146,18 @@ func (c *credentials) graphScope() (string, error) {
 	return root + "/.default", err
 }
 
-// graph is how the built-in graph tools reach Microsoft Graph.
+// graph is how the built-in graph tools reach Microsoft Graph over base; one on
+// this machine is trusted by the CA of the development authority instead.
 func (c *credentials) graph(base http.RoundTripper) (builtin.GraphOptions, error) {
 	var none builtin.GraphOptions
+	client, err := authorityClient(c.cfg.Entra.CAFile)
+	if err != nil {
+		return none, err
+	}
+	if client != nil {
+		c.close = append(c.close, client.CloseIdleConnections)
+		base = client.Transport
+	}
 	root, err := c.cfg.graphURL()
 	if err != nil {
 		return none, err

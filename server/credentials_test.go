@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/pem"
 	"io"
 	"log/slog"
 	"net/http"
@@ -66,8 +67,9 @@ func TestCredentialsOfAConfiguration(t *testing.T) {
 	}))
 	t.Cleanup(elsewhere.Close)
 
+	both := file("both.pem", string(authority.CAPEM())+string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: elsewhere.Certificate().Raw})))
 	cfg := Config{Entra: Entra{
-		Authority: authority.Authority(), CAFile: ca, ClientID: api.ClientID, GraphURL: elsewhere.URL,
+		Authority: authority.Authority(), CAFile: both, ClientID: api.ClientID, GraphURL: elsewhere.URL,
 	}}
 	log := &strings.Builder{}
 	c := newCredentials(Credentials{Authority: client}, cfg, []string{authority.IssuerV2()}, slog.New(slog.NewTextHandler(log, nil)))
@@ -104,7 +106,7 @@ func TestCredentialsOfAConfiguration(t *testing.T) {
 	if err := send(transport); err != nil || seen[0].Get("X-Key") != "k" || !strings.HasPrefix(seen[0].Get("Authorization"), "Bearer ey") {
 		t.Errorf("the upstream got %v, %v", seen, err)
 	}
-	g, err := c.graph(elsewhere.Client().Transport)
+	g, err := c.graph(http.DefaultTransport)
 	if err != nil || g.URL != elsewhere.URL {
 		t.Fatalf("got %v, %v", g.URL, err)
 	}
