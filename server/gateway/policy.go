@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 	"github.com/mcpctl/mcpctl/server/policy"
@@ -148,6 +149,9 @@ func (d *decider) input(ctx context.Context, f wire.Frame) (in policy.Input, ask
 	}
 	in.User, in.Client = d.opts.Caller(ctx)
 	in.Args = wire.Lookup(params, "arguments")
+	if err := clearArguments(in.Args); err != nil {
+		return in, false, err
+	}
 	in.Tool, err = d.tool(ctx, kind, name)
 	return in, true, err
 }
@@ -224,4 +228,53 @@ func unambiguous(object []byte, names ...string) error {
 		seen[name] = true
 		return nil
 	})
+}
+
+// clearArguments refuses arguments that readers could take for different ones:
+// rules see the last of two members with a name, while some servers act on the
+// first, or take names that differ in case only for the same.
+func clearArguments(args []byte) error {
+	if len(args) == 0 || args[0] != '{' {
+		return nil
+	}
+	folded := map[string]bool{}
+	err := wire.Members(args, func(key, _ []byte) error {
+		name := strings.Map(foldRune, string(key))
+		if folded[name] {
+			return fmt.Errorf("the argument %.40q stands twice, or in upper and lower case", key)
+		}
+		folded[name] = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return norepeat(args)
+}
+
+// foldRune returns the same rune for all that strings.EqualFold takes for equal.
+func foldRune(r rune) rune {
+	least := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		least = min(least, next)
+	}
+	return least
+}
+
+// norepeat refuses objects, at any depth, in which a name is repeated.
+func norepeat(raw []byte) error {
+	switch raw[0] {
+	case '[':
+		return wire.Elements(raw, norepeat)
+	case '{':
+		seen := map[string]bool{}
+		return wire.Members(raw, func(key, value []byte) error {
+			if seen[string(key)] {
+				return fmt.Errorf("the member %.40q of the arguments stands twice", key)
+			}
+			seen[string(key)] = true
+			return norepeat(value)
+		})
+	}
+	return nil
 }
