@@ -105,7 +105,7 @@ var application = []Entry{
 		Fix:     "Set entra.cloud in mcpctl.yaml to usgov or china, then everybody signs in again: mcpctl login URL"},
 	{Code: "90056", Title: "Wrong endpoint", Who: Developer, Sources: from(codesDoc, flowDoc),
 		Meaning: "A code was sent to an endpoint that does not redeem it",
-		Fix:     "App registrations > Endpoints lists the right ones; mcpctl finds them by itself: mcpctl login URL"},
+		Fix:     "App registrations > Endpoints lists the right ones, which are found without being typed by: mcpctl login URL"},
 	{Code: "90099", Title: "Application not authorized by the customer", Who: Admin, Sources: from(codesDoc),
 		Meaning: "A partner signs in to a customer's tenant, in which the application has no consent",
 		Fix:     "An administrator of the customer's tenant opens https://login.microsoftonline.com/TENANT/adminconsent?client_id=CLIENT-ID"},

@@ -79,10 +79,10 @@ var byCode = func() map[string]Entry {
 }()
 
 // Lookup finds the entry for a code: "AADSTS53003", "53003", "invalid_grant",
-// "audience", "HTTP 431", "431" or "-31001".
+// "audience", "HTTP 431", "431", "-31001" or "31001".
 func Lookup(code string) (Entry, bool) {
 	code = strings.ToLower(strings.TrimSpace(code))
-	for _, form := range []string{code, "aadsts" + code, "http " + code} {
+	for _, form := range []string{code, "aadsts" + code, "http " + code, "-" + code} {
 		if e, ok := byCode[form]; ok {
 			return e, true
 		}

@@ -107,7 +107,9 @@ func TestLookup(t *testing.T) {
 	for in, want := range map[string]string{
 		"AADSTS53003": "AADSTS53003", "53003": "AADSTS53003", " aadsts53003 ": "AADSTS53003",
 		"invalid_grant": "invalid_grant", "Audience": "audience", "401": "HTTP 401", "http 401": "HTTP 401", "-31001": "-31001",
-		"": "", "AADSTS": "", "AADSTS1": "", "x": "", "99999": "", "31001": "",
+		"": "", "AADSTS": "", "AADSTS1": "", "x": "",
+		"31001": "-31001",
+		"99999": "", "--31001": "",
 	} {
 		if e, ok := catalogue.Lookup(in); e.Code != want || ok != (want != "") {
 			t.Errorf("Lookup(%q) = %q, %v; want %q", in, e.Code, ok, want)

@@ -53,7 +53,7 @@ var oauth = kinds(KindOAuth, []Entry{
 		Fix:     "Enter the code that is shown"},
 	{Code: "slow_down", Title: "Asked too often", Who: Microsoft, Sources: from("RFC 8628 section 3.5"),
 		Meaning: "The client asks for the result of a sign-in too often",
-		Fix:     "Nothing: mcpctl waits longer by itself"},
+		Fix:     "Nothing: the waits grow by themselves"},
 	{Code: "authorization_declined", Title: "Sign-in declined", Who: You, Sources: from(deviceDoc),
 		Meaning: "Somebody declined the sign-in on the page where the code is entered",
 		Fix:     "mcpctl login URL"},

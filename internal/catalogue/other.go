@@ -19,7 +19,7 @@ var statuses = kinds(KindStatus, []Entry{
 		Fix:     "Raise limits.body in mcpctl.yaml, and the same of the proxy (nginx: client_max_body_size)"},
 	{Code: "HTTP 429", Title: "Too many requests", Who: Microsoft, Sources: from("RFC 6585 section 4"),
 		Meaning: "The server or the authority asks to slow down",
-		Fix:     "Wait as long as Retry-After says; mcpctl does by itself"},
+		Fix:     "Wait as long as Retry-After says; mcpctl bridge does by itself"},
 	{Code: "HTTP 431", Title: "Headers too large", Who: Admin, Sources: from("RFC 6585 section 5", "Azure/azure-managed-grafana#62"),
 		Meaning: "The token is larger than the server, or something before it, takes in a header; mostly it lists too many groups",
 		Fix:     "App registrations > the API app > Token configuration > groups claim > Groups assigned to the application"},
