@@ -233,6 +233,7 @@ func TestFaultBusy(t *testing.T) {
 
 // Messages larger than any buffer pass whole, in both directions.
 func TestFaultLargeMessages(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{9 << 20, 12 << 20} { // peers break above 10 MiB
 		inWorld(t, Options{}, func(w *world) {
 			w.open()

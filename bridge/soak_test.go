@@ -24,6 +24,7 @@ const soakSeed = 20260728
 // faults, and accounts for every byte that went in and came out. With the build
 // tag soak it plays hours with seeds of their own until its time is up.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	until := time.Now().Add(soakTime)
 	for seed := uint64(soakSeed); ; seed = rand.Uint64() {
 		if soakTime > 0 && seed != soakSeed {

@@ -29,6 +29,9 @@ type call struct {
 	// cancels it.
 	modern     bool
 	initialize bool
+	// endless: a subscription (MCP 2026-07-28 subscriptions/listen), which is not
+	// work that comes to an end.
+	endless bool
 
 	sentOnce, doneOnce sync.Once
 	sent               chan struct{} // closed when the request is on its way, or never will be
@@ -44,7 +47,8 @@ type calls struct {
 	mu      sync.Mutex
 	limit   int
 	open    map[string]*call
-	waiting []chan struct{} // closed when open is empty
+	busy    int             // of open, those that come to an end
+	waiting []chan struct{} // closed when busy is 0
 	legacy  bool            // initialize has been sent
 	batches bool            // 2025-03-26 was negotiated
 	closed  bool
@@ -61,7 +65,7 @@ func (cs *calls) add(ctx context.Context, f Frame) (*call, error) {
 	c := &call{
 		id: cloneID(f.ID), key: f.ID.Key(),
 		sent: make(chan struct{}), done: make(chan struct{}),
-		initialize: f.Method == "initialize",
+		initialize: f.Method == "initialize", endless: f.Method == "subscriptions/listen",
 	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -81,13 +85,19 @@ func (cs *calls) add(ctx context.Context, f Frame) (*call, error) {
 	c.modern = !cs.legacy && Lookup(f.Raw, "params", "_meta", MetaProtocol) != nil
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	cs.open[c.key] = c
+	if !c.endless {
+		cs.busy++
+	}
 	return c, nil
 }
 
 // remove takes c out; the caller holds the lock.
 func (cs *calls) remove(c *call) {
 	delete(cs.open, c.key)
-	if len(cs.open) == 0 {
+	if !c.endless {
+		cs.busy--
+	}
+	if cs.busy == 0 {
 		for _, w := range cs.waiting {
 			close(w)
 		}
@@ -148,11 +158,12 @@ func (cs *calls) takeAll() []*call {
 	return all
 }
 
-// idle returns a channel that is closed once no call is open.
+// idle returns a channel that is closed once no call is open that comes to an
+// end.
 func (cs *calls) idle() <-chan struct{} {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if len(cs.open) == 0 {
+	if cs.busy == 0 {
 		return closedGate
 	}
 	w := make(chan struct{})

@@ -297,8 +297,9 @@ func (c *ClientConn) deliver(ctx context.Context, f Frame) error {
 	return c.push(context.Background(), open.ctx, f)
 }
 
-// Drain waits until no request is in flight or ctx ends, answers what is left
-// with ErrStopping, and lets Read come to its end. Read must go on meanwhile.
+// Drain waits until no request is in flight, subscriptions aside, which don't end
+// by themselves, or ctx ends. It answers what is left with ErrStopping, and lets
+// Read come to its end. Read must go on meanwhile.
 func (c *ClientConn) Drain(ctx context.Context) {
 	c.drainOnce.Do(func() {
 		_ = wait(ctx, c.calls.idle())
