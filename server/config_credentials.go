@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/mcpctl/mcpctl/server/auth"
+	"github.com/mcpctl/mcpctl/server/policy"
 )
 
 // Credential is how the server proves to the authority who it is: exactly one
@@ -57,6 +58,14 @@ func (u Upstream) usesCredential() bool {
 func (c Config) actsForCallers() bool {
 	return slices.ContainsFunc(c.Upstreams, func(u Upstream) bool {
 		return len(u.OnBehalfOf.Scopes) > 0 || slices.Contains(u.Builtin, "graph")
+	})
+}
+
+// needsGroups reports whether any rule looks at the caller's groups. It goes by
+// the text: a rule that only mentions them costs a look-up, no more.
+func (c Config) needsGroups() bool {
+	return slices.ContainsFunc(c.rules(), func(r policy.Rule) bool {
+		return strings.Contains(r.Allow, "groups") || strings.Contains(r.Deny, "groups")
 	})
 }
 

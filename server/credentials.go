@@ -35,16 +35,22 @@ type credentials struct {
 }
 
 // newCredentials needs the issuers of auth.Verifier.AuthorizationServers to
-// make links.
+// make links; see linkTo.
 func newCredentials(from Credentials, cfg Config, issuers []string, log *slog.Logger) *credentials {
 	c := &credentials{from: from, cfg: cfg, log: log}
-	if len(issuers) > 0 {
-		if i := strings.Index(issuers[0], "://"); i > 0 {
-			host, _, _ := strings.Cut(issuers[0][i+3:], "/")
-			c.login = issuers[0][:i+3] + host
-		}
-	}
+	c.linkTo(issuers)
 	return c
+}
+
+// linkTo says where the authority is, for the links of sources made from now on.
+func (c *credentials) linkTo(issuers []string) {
+	if len(issuers) == 0 {
+		return
+	}
+	if scheme, rest, ok := strings.Cut(issuers[0], "://"); ok {
+		host, _, _ := strings.Cut(rest, "/")
+		c.login = scheme + "://" + host
+	}
 }
 
 // Close ends requests to the authority that are under way.
@@ -176,7 +182,7 @@ func (c *credentials) graph(base http.RoundTripper) (builtin.GraphOptions, error
 
 // groups looks up groups that tokens leave out; nil where the server has no
 // credential to ask with.
-func (c *credentials) groups(client *http.Client) (*auth.Groups, error) {
+func (c *credentials) groups(client *http.Client) (auth.GroupLookup, error) {
 	if c.from.Authority == nil {
 		return nil, nil // such callers are refused with the reason
 	}

@@ -79,6 +79,9 @@ func (v *Verifier) FetchKeys(ctx context.Context) error {
 		for _, version := range []tokenVersion{v1, v2} {
 			source := v.keys.sources[keySetID{tenant, version}]
 			fetch, err := source.refresh(v.now(), false)
+			if errors.Is(err, errUnknownKey) {
+				continue // fetched just now
+			}
 			if err == nil {
 				select {
 				case <-fetch.done:
