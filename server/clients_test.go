@@ -78,6 +78,14 @@ func (s *rawSession) call(method, params string) (*http.Response, wire.Frame) {
 	return resp, f
 }
 
+// start makes a request whose answer may be a stream, which is left.
+func (s *rawSession) start(method, params string) *http.Response {
+	s.w.t.Helper()
+	s.next++
+	resp, _ := s.post(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":%s}`, s.next, method, params))
+	return resp
+}
+
 // modern is a client of MCP 2026-07-28, which has no session.
 type modern struct {
 	w                         *world

@@ -147,18 +147,18 @@ func TestPolicyRefusesAmbiguousRequests(t *testing.T) {
 	w := start(t, richUpstream(t, "files"), readersAndWriters)
 	s := w.rawSession(w.token(w.sample.Grace), "/mcp")
 	for name, params := range map[string]string{
-		"a name that stands twice":       `{"name":"read","name":"write","arguments":{}}`,
-		"a name in another case":         `{"name":"read","Name":"write","arguments":{}}`,
-		"arguments that stand twice":     `{"name":"read","arguments":{},"arguments":{"path":"/etc/shadow"}}`,
-		"arguments in another case":      `{"name":"read","arguments":{},"ARGUMENTS":{"path":"/etc/shadow"}}`,
-		"a name with an escaped letter":  `{"name":"read","n\u0061me":"write","arguments":{}}`,
-		"a name that is not there":       `{"arguments":{}}`,
-		"params that are a list":         `["write"]`,
-		"a name that is no text":         `{"name":["write"],"arguments":{}}`,
-		"an argument that stands twice":  `{"name":"read","arguments":{"path":"/etc/shadow","path":"/tmp"}}`,
-		"one inside another":             `{"name":"read","arguments":{"list":[{"path":"/etc/shadow","path":"/tmp"}]}}`,
-		"an argument with a long s":      `{"name":"read","arguments":{"pasſ":"1","pass":"2"}}`,
-		"an argument in two cases":       `{"name":"read","arguments":{"PATH":"/etc/shadow","path":"/tmp"}}`,
+		"a name that stands twice":      `{"name":"read","name":"write","arguments":{}}`,
+		"a name in another case":        `{"name":"read","Name":"write","arguments":{}}`,
+		"arguments that stand twice":    `{"name":"read","arguments":{},"arguments":{"path":"/etc/shadow"}}`,
+		"arguments in another case":     `{"name":"read","arguments":{},"ARGUMENTS":{"path":"/etc/shadow"}}`,
+		"a name with an escaped letter": `{"name":"read","n\u0061me":"write","arguments":{}}`,
+		"a name that is not there":      `{"arguments":{}}`,
+		"params that are a list":        `["write"]`,
+		"a name that is no text":        `{"name":["write"],"arguments":{}}`,
+		"an argument that stands twice": `{"name":"read","arguments":{"path":"/etc/shadow","path":"/tmp"}}`,
+		"one inside another":            `{"name":"read","arguments":{"list":[{"path":"/etc/shadow","path":"/tmp"}]}}`,
+		"an argument with a long s":     `{"name":"read","arguments":{"pasſ":"1","pass":"2"}}`,
+		"an argument in two cases":      `{"name":"read","arguments":{"PATH":"/etc/shadow","path":"/tmp"}}`,
 	} {
 		_, f := s.call("tools/call", params)
 		if !f.Failed && at(f, "result.isError") != "true" {

@@ -173,4 +173,3 @@ func (r *rich) tool(m richMessage) {
 		r.say(`"id":%s,"error":{"code":-32602,"message":"no such tool"}`, m.ID)
 	}
 }
-

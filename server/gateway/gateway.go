@@ -71,7 +71,7 @@ type Options struct {
 	// ctx has the values of the request. An error withholds the answer. It may
 	// be called concurrently. nil records nothing.
 	Record func(ctx context.Context, r Record) error
-	Logger      *slog.Logger
+	Logger *slog.Logger
 }
 
 // Gateway serves sessions. It is safe for concurrent use.
@@ -106,13 +106,18 @@ func (g *Gateway) dialer(ctx context.Context, gone func(error)) Dialer {
 	}, g.opts.Logger)
 }
 
+// cancelGrace is how long a cancelled request still counts towards the limits of
+// what runs at a time, where the upstream does not say that it has ended: most
+// never do.
+const cancelGrace = 2 * time.Second
+
 // Serve relays one session until it ends; it is wire.FrontOptions.Serve.
 func (g *Gateway) Serve(ctx context.Context, client *wire.Session) {
 	log := g.opts.Logger.With("session", shorten(client.ID()))
 	r := &relay{gateway: g, client: client, log: log, open: map[string]*request{}, progress: map[string]*request{}, refusals: map[string]*wire.Refusal{}, over: make(chan struct{})}
 	defer r.abandon()
 	upstream, err := wire.NewClientConn(wire.ClientConnOptions{
-		Explain: r.explain, Logger: log,
+		Explain: r.explain, CancelGrace: cancelGrace, Logger: log,
 	}, g.dialer(context.WithoutCancel(ctx), r.upstreamGone))
 	if err != nil {
 		log.Error("the upstream could not be opened", "reason", err)
