@@ -12,6 +12,8 @@ import (
 func (v *Verifier) WithPermissions(o Options) (*Verifier, error) {
 	next := *v
 	next.scopes = nil
+	// Rules that look at groups may come under way; that they go is not worth noticing.
+	next.needGroups = v.needGroups || o.NeedGroups
 	var faults faultList
 	o.settlePermissions(&next, &faults)
 	if err := errors.Join(faults...); err != nil {
