@@ -183,7 +183,11 @@ func (c *credentials) graph(base http.RoundTripper) (builtin.GraphOptions, error
 // groups looks up groups that tokens leave out; nil where the server has no
 // credential to ask with.
 func (c *credentials) groups(client *http.Client) (auth.GroupLookup, error) {
-	if c.from.Authority == nil {
+	root, err := c.cfg.graphURL()
+	if err != nil {
+		return nil, err
+	}
+	if c.from.Authority == nil || root == "" {
 		return nil, nil // such callers are refused with the reason
 	}
 	scope, err := c.graphScope()
