@@ -5,14 +5,15 @@ import assert from "node:assert/strict";
 //   call(name, arguments, options)  tools/call
 //   on(method, handler)             notifications of the server, in the order of their arrival
 //   messages                        all that came in, in that order
-// A line of the command that is no JSON-RPC message makes close fail.
-export async function open(kind, { command, env, capabilities = {}, handlers = {}, mode }) {
+// A line of the command that is no JSON-RPC message makes close fail. With a url instead of a command the client connects
+// directly, over Streamable HTTP or, with sse, over HTTP+SSE.
+export async function open(kind, { command, env, url, sse, capabilities = {}, handlers = {}, mode }) {
   const peer = await { sdk, client }[kind](capabilities, mode);
   const strays = [];
   peer.client.onerror = (error) => strays.push(error);
   for (const [method, handler] of Object.entries(handlers)) peer.answer(method, handler);
-  const [file, ...args] = command;
-  const transport = new peer.Stdio({ command: file, args, env: { ...peer.environment(), ...env }, stderr: "inherit" });
+  const stdio = ([file, ...args]) => new peer.Stdio({ command: file, args, env: { ...peer.environment(), ...env }, stderr: "inherit" });
+  const transport = command ? stdio(command) : new (sse ? peer.SSE : peer.HTTP)(new URL(url));
   await peer.client.connect(transport);
   const messages = [];
   const receive = transport.onmessage;
@@ -37,6 +38,8 @@ const info = { name: "mcpctl-e2e", version: "1.0.0" };
 async function sdk(capabilities) {
   const { Client } = await import("@modelcontextprotocol/sdk/client/index.js");
   const { StdioClientTransport, getDefaultEnvironment } = await import("@modelcontextprotocol/sdk/client/stdio.js");
+  const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
+  const { SSEClientTransport } = await import("@modelcontextprotocol/sdk/client/sse.js");
   const { InMemoryTaskStore } = await import("@modelcontextprotocol/sdk/experimental/tasks");
   const types = await import("@modelcontextprotocol/sdk/types.js");
   const schemas = {
@@ -54,6 +57,8 @@ async function sdk(capabilities) {
     client,
     tasks: true,
     Stdio: StdioClientTransport,
+    HTTP: StreamableHTTPClientTransport,
+    SSE: SSEClientTransport,
     environment: getDefaultEnvironment,
     call: (name, args, options) => client.callTool({ name, arguments: args }, undefined, options),
     on: (method, handler) => client.setNotificationHandler(schemas[method], (n) => handler(n.params)),
@@ -79,13 +84,15 @@ async function sdk(capabilities) {
 
 // @modelcontextprotocol/client, the 2.x line.
 async function client(capabilities, mode = "legacy") {
-  const { Client } = await import("@modelcontextprotocol/client");
+  const { Client, StreamableHTTPClientTransport, SSEClientTransport } = await import("@modelcontextprotocol/client");
   const { StdioClientTransport, getDefaultEnvironment } = await import("@modelcontextprotocol/client/stdio");
   const client = new Client(info, { capabilities, versionNegotiation: { mode } });
   return {
     client,
     tasks: false,
     Stdio: StdioClientTransport,
+    HTTP: StreamableHTTPClientTransport,
+    SSE: SSEClientTransport,
     environment: getDefaultEnvironment,
     call: (name, args, options) => client.callTool({ name, arguments: args }, options),
     on: (method, handler) => client.setNotificationHandler(method, (n) => handler(n.params)),

@@ -91,6 +91,13 @@ type input struct {
 	Bridge []string          `json:"bridge"`
 	Direct []string          `json:"direct,omitempty"`
 	Env    map[string]string `json:"env"`
+
+	// For eras.mjs.
+	URL   string  `json:"url,omitempty"`
+	SSE   bool    `json:"sse,omitempty"`
+	Mode  string  `json:"mode,omitempty"`
+	Alone bool    `json:"alone,omitempty"` // client and server can't talk directly
+	Calls [][]any `json:"calls,omitempty"`
 }
 
 // runChecks runs a script under Node and makes each of its checks a subtest.
