@@ -121,7 +121,7 @@ func (s *signIn) Exchange(ctx context.Context, f wire.Frame) error {
 // that the sign-in has ended.
 func (s *signIn) pass(ctx context.Context, f wire.Frame) error {
 	switch {
-	case f.Method == "initialize":
+	case wire.OpensSession(f):
 		s.remember(f)
 	case f.Method == "subscriptions/listen":
 		defer s.listening(f)()
@@ -150,7 +150,7 @@ func (s *signIn) pass(ctx context.Context, f wire.Frame) error {
 // hold takes a message while the remote is not connected.
 func (s *signIn) hold(ctx context.Context, f wire.Frame) error {
 	markSent(ctx)
-	if f.Method == "initialize" {
+	if wire.OpensSession(f) {
 		s.remember(f)
 	}
 	s.begin()

@@ -24,6 +24,9 @@ func (t *Translator) Annotate(f wire.Frame, h http.Header) {
 	}
 	params := wire.Lookup(f.Raw, "params")
 	version := wire.LookupString(params, "_meta", metaVersion)
+	if version == "" && f.Method == "server/discover" {
+		version = modernVersion // the method says it; what lacks is the server's to say
+	}
 	if !mcp.IsModernProtocol(version) {
 		return
 	}

@@ -140,6 +140,9 @@ func (t *Translator) tryModern(ctx context.Context, f wire.Frame) error {
 		return t.passModern(ctx, f, answer, err)
 	}
 	sign := read(f.Method, answer, err)
+	if sign == saysLegacy && !isObject(wire.Lookup(f.Raw, "params", "_meta", metaCapabilities)) {
+		sign = leavesDoubt // the refusal may be about what the request lacks
+	}
 	if err != nil && t.opts.Process && ctx.Err() == nil && processRefused(err) {
 		if err := t.revive(err); err != nil {
 			return err

@@ -60,7 +60,7 @@ func (m *modernClient) exchange(ctx context.Context, f wire.Frame) error {
 	case level != "" && !slices.Contains(logLevels, level):
 		refusal = wire.NewError(f.ID, wire.CodeInvalidParams, "Invalid params: _meta has an unknown log level", nil)
 	case removed(f.Method):
-		refusal = wire.NewError(f.ID, wire.CodeMethodNotFound, "Method not found: "+f.Method+" is not part of "+modernVersion, nil)
+		refusal = noSuchMethod(f)
 	}
 	if refusal.Kind == wire.Response {
 		return m.t.opts.Deliver(ctx, refusal)
@@ -99,6 +99,10 @@ func removed(method string) bool {
 		return true
 	}
 	return false
+}
+
+func noSuchMethod(f wire.Frame) wire.Frame {
+	return wire.NewError(f.ID, wire.CodeMethodNotFound, "Method not found: "+f.Method+" is not part of "+modernVersion, nil)
 }
 
 // pass hands on a failed exchange: the remote's own error as the client's answer.

@@ -224,8 +224,10 @@ func (t *Translator) Exchange(ctx context.Context, f wire.Frame) error {
 			return nil
 		}
 		return t.down().Exchange(ctx, f)
-	case f.Kind == wire.Request && f.Method == "initialize":
+	case wire.OpensSession(f):
 		return t.initialize(ctx, f)
+	case f.Kind == wire.Request && f.Method == "initialize":
+		return t.opts.Deliver(ctx, noSuchMethod(f))
 	case t.greeted() != nil:
 		if legacy != nil {
 			return legacy.exchange(ctx, f)

@@ -38,6 +38,17 @@ type call struct {
 	done               chan struct{} // closed when its answer has been written
 }
 
+// OpensSession reports an initialize. One that names its revision in _meta and
+// none of its own is no such request, but one for a method that MCP 2026-07-28
+// has no more.
+func OpensSession(f Frame) bool {
+	if f.Kind != Request || f.Method != "initialize" {
+		return false
+	}
+	params := Lookup(f.Raw, "params")
+	return Lookup(params, "_meta", MetaProtocol) == nil || Lookup(params, "protocolVersion") != nil
+}
+
 func (c *call) markSent() { c.sentOnce.Do(func() { close(c.sent) }) }
 func (c *call) finish()   { c.doneOnce.Do(func() { close(c.done) }) }
 
@@ -65,7 +76,7 @@ func (cs *calls) add(ctx context.Context, f Frame) (*call, error) {
 	c := &call{
 		id: cloneID(f.ID), key: f.ID.Key(),
 		sent: make(chan struct{}), done: make(chan struct{}),
-		initialize: f.Method == "initialize", endless: f.Method == "subscriptions/listen",
+		initialize: OpensSession(f), endless: f.Method == "subscriptions/listen",
 	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
