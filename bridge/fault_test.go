@@ -672,3 +672,32 @@ func TestFaultRestartMidCall(t *testing.T) {
 		})
 	}
 }
+
+// A keyring that is locked, or a disk that is full, while the bridge runs is
+// told as what it is; when that has passed the next call works, and nobody had
+// to sign in for it.
+func TestFaultTokenStoreFails(t *testing.T) {
+	src := &tokens{current: "t"}
+	inWorld(t, Options{Tokens: src}, func(w *world) {
+		w.open()
+		time.Sleep(2 * time.Hour) // the token in hand has expired
+		src.mu.Lock()
+		src.err = errors.New("the keyring is locked: unlock it and try again")
+		src.mu.Unlock()
+		for i := range 3 {
+			c := w.call(fmt.Sprint("locked", i), "write", ``)
+			if answer := w.wait(c); !strings.Contains(answer, "the keyring is locked") {
+				t.Errorf("answered with %s", answer)
+			}
+		}
+		src.mu.Lock()
+		src.err = nil
+		src.mu.Unlock()
+		w.succeeds(w.call("unlocked", "write", ``))
+		for params, n := range w.server.done {
+			if n != 1 {
+				t.Errorf("%s was done %d times", params, n)
+			}
+		}
+	})
+}
