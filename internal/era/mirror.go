@@ -114,13 +114,44 @@ func (t *Translator) exchangeModern(ctx context.Context, f wire.Frame) error {
 		}
 		return t.down().Exchange(ctx, f)
 	}
-	switch t.era() {
+	era := t.era()
+	if era == Unknown && t.opts.Process && f.Method != "server/discover" {
+		era = t.settle(ctx, f)
+	}
+	switch era {
 	case Legacy:
 		return t.translateModern(ctx, f)
 	case Unknown:
 		return t.tryModern(ctx, f)
 	}
 	return t.mirrorModern(ctx, f)
+}
+
+// settle finds out what a process speaks before it gets a request that does
+// something: one of the legacy era may take that without the session that it
+// needs for asking the client back, or say nothing at all (MCP 2026-07-28
+// basic/transports/stdio, Backward Compatibility).
+func (t *Translator) settle(ctx context.Context, f wire.Frame) Era {
+	select {
+	case <-t.settling:
+	case <-ctx.Done():
+		return Unknown
+	}
+	defer func() { t.settling <- struct{}{} }()
+	if era := t.era(); era != Unknown {
+		return era // found while this one waited
+	}
+	era, _, err := t.probe(ctx, t.identityIn(f))
+	switch {
+	case err != nil:
+		return Unknown
+	case era == Modern:
+		era = Dual // it has not refused initialize
+	}
+	if era != Unknown {
+		t.found(era)
+	}
+	return era
 }
 
 // tryModern sends a request to a remote of which nothing is known.

@@ -133,8 +133,10 @@ type Translator struct {
 	asks    asks
 	tools   toolMemory
 	probing chan struct{} // holds a token while nobody probes
-	prefix  string        // of ids of our own
-	lastID  atomic.Uint64
+	// settling holds a token while nobody finds out a process's era.
+	settling chan struct{}
+	prefix   string // of ids of our own
+	lastID   atomic.Uint64
 
 	mu       sync.Mutex
 	remote   wire.Remote
@@ -158,11 +160,12 @@ func New(opts Options, dial func(wire.Deliver) (wire.Remote, error)) (*Translato
 		opts: opts, dial: dial,
 		asks:    asks{limit: opts.Limits.Asks},
 		tools:   toolMemory{limit: opts.Limits.Tools, lenient: opts.Process},
-		probing: make(chan struct{}, 1),
-		prefix:  "era-" + hex.EncodeToString(random[:]) + "-",
-		turned:  make(chan struct{}),
+		probing: make(chan struct{}, 1), settling: make(chan struct{}, 1),
+		prefix: "era-" + hex.EncodeToString(random[:]) + "-",
+		turned: make(chan struct{}),
 	}
 	t.probing <- struct{}{}
+	t.settling <- struct{}{}
 	if t.remote, err = dial(t.fromRemote); err != nil {
 		return nil, err
 	}
