@@ -176,7 +176,11 @@ func runServe(ctx context.Context, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	s, err := server.Listen(ctx, server.Options{Config: cfg, Version: buildVersion().Version, Getenv: o.deps.Getenv, Logger: log})
+	credentials, err := serverCredentials(cfg, log)
+	if err != nil {
+		return err
+	}
+	s, err := server.Listen(ctx, server.Options{Config: cfg, Credentials: credentials, Version: buildVersion().Version, Getenv: o.deps.Getenv, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -131,11 +131,12 @@ func mayChange(key string, may []string) bool {
 // them what is known of it while it is down, stay.
 func (s *Server) reloadAuth(old, next Config) (func(), error) {
 	if sameStrings(old.Entra.RequiredScopes, next.Entra.RequiredScopes) && sameStrings(old.Entra.RequiredRoles, next.Entra.RequiredRoles) &&
-		sameStrings(old.Entra.AllowedClients, next.Entra.AllowedClients) {
+		sameStrings(old.Entra.AllowedClients, next.Entra.AllowedClients) && old.needsGroups() == next.needsGroups() {
 		return nil, nil
 	}
 	v, err := s.verifier.Load().WithPermissions(auth.Options{
 		RequiredScopes: next.Entra.RequiredScopes, RequiredRoles: next.Entra.RequiredRoles, AllowedClients: next.Entra.AllowedClients,
+		NeedGroups: next.needsGroups(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing token verification: %w", err)

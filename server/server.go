@@ -97,15 +97,16 @@ func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err := s.openEvidence(ctx, opts.Version); err != nil {
 		return nil, err
 	}
+	s.credentials = newCredentials(opts.Credentials, s.cfg, nil, s.log)
 	if err := s.openAuth(); err != nil {
 		return nil, err
 	}
-	s.credentials = newCredentials(opts.Credentials, s.cfg, s.verifier.Load().AuthorizationServers(), s.log)
+	s.credentials.linkTo(s.verifier.Load().AuthorizationServers())
 	if err := s.openGateway(opts.Version); err != nil {
 		return nil, err
 	}
 	guard, err := auth.NewGuard(auth.GuardOptions{
-		Verifier: liveVerifier{s}, Metadata: s.metadata, OnRefusal: s.refused, Logger: s.log,
+		Verifier: liveVerifier{s}, Metadata: s.metadata, OnRefusal: s.refused, KeepAssertion: s.cfg.actsForCallers(), Logger: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -201,9 +202,14 @@ func (s *Server) openAuth() error {
 		return err
 	}
 	s.authority = client
+	groups, err := s.credentials.groups(client)
+	if err != nil {
+		return fmt.Errorf("preparing look-ups of groups: %w", err)
+	}
 	verifier, err := auth.New(auth.Options{
 		Cloud: auth.Cloud(e.Cloud), Authority: e.Authority, TenantIDs: s.cfg.tenants(), Audiences: s.cfg.audiences(),
 		RequiredScopes: e.RequiredScopes, RequiredRoles: e.RequiredRoles, AllowedClients: e.AllowedClients,
+		NeedGroups: s.cfg.needsGroups(), Groups: groups, ClaimsMapping: e.ClaimsMapping,
 		HTTPClient: client, Observer: auth.Observer{Verified: s.metrics.tokenJudged, Fetched: s.metrics.keysFetched}, Logger: s.log,
 	})
 	if err != nil {
