@@ -171,6 +171,8 @@ func TestOriginAndHost(t *testing.T) {
 		status        int
 	}{
 		{"Origin", "https://app.contoso.com", 200},
+		{"Origin", strings.TrimSuffix(w.server.PublicURL(), "/mcp"), 200}, // its own pages
+		{"Origin", "http://127.0.0.1:1", 403},
 		{"Origin", "https://evil.example", 403},
 		{"Origin", "null", 403},
 		{"Host", "localhost:1", 200},

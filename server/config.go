@@ -32,7 +32,8 @@ type Config struct {
 	// so that load balancers send no more.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 	DrainDelay   time.Duration `yaml:"drain_delay"`
-	// AllowedOrigins are the web origins whose pages may call; none by default.
+	// AllowedOrigins are the web origins whose pages may call besides our own;
+	// none by default.
 	AllowedOrigins []string `yaml:"allowed_origins"`
 	// TrustedProxies are the addresses, or ranges of them, that reverse proxies
 	// connect from; what they say about a request's origin is believed.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync/atomic"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -137,7 +139,7 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 		Stateless:           gw.Stateless,
 		MaxMessage:          int(s.cfg.Limits.Body),
 		MaxSessionsPerOwner: s.cfg.Limits.SessionsPerUser,
-		AllowedOrigins:      s.cfg.AllowedOrigins,
+		AllowedOrigins:      s.cfg.origins(),
 		LoopbackHost:        loopbackAddr(s.cfg.Listen) && publicIsLoopback(s.cfg.PublicURL),
 		Logger:              s.log,
 	}
@@ -170,6 +172,20 @@ func (e *endpoints) close() {
 	if e.store != nil {
 		_ = e.store.Close()
 	}
+}
+
+// origins are those whose pages may call: the listed ones, and that of the public
+// URL, in the form that browsers send (RFC 6454 §6.2).
+func (c Config) origins() []string {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Host == "" {
+		return c.AllowedOrigins
+	}
+	host := u.Host
+	if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return append([]string{u.Scheme + "://" + host}, c.AllowedOrigins...)
 }
 
 // paths are where MCP is served beside the public URL.
