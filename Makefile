@@ -3,10 +3,10 @@
 SHELL := bash
 TOOL := go tool -modfile=.ci/tools.mod
 
-.PHONY: help build demo test soak lint vuln fmt bench clean
+.PHONY: help build demo test soak lint vuln fmt bench docs package package-test clean
 
 help:
-	@echo "make build | demo | test | soak | lint | vuln | fmt | bench | clean (see CONTRIBUTING.md)"
+	@echo "make build | demo | test | soak | lint | vuln | fmt | bench | docs | package | package-test | clean (see CONTRIBUTING.md)"
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/mcpctl
@@ -34,5 +34,16 @@ bench:
 	@bash .ci/npm-ci bench/npm
 	go run ./bench $(BENCH_FLAGS)
 
+# The command reference in docs/commands.
+docs:
+	go run ./cmd/gendocs -markdown docs/commands
+
+# Every package of a release, of this commit, into dist; nothing is published.
+package:
+	@bash .ci/package
+
+package-test:
+	@bash .ci/package-test
+
 clean:
-	rm -rf bin dist .ci/npm/node_modules bench/npm/node_modules
+	rm -rf bin dist .ci/npm/node_modules .ci/mcpb/node_modules bench/npm/node_modules
