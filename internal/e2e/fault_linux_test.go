@@ -43,7 +43,7 @@ func TestFaultEndlessLine(t *testing.T) {
 	t.Parallel()
 	url := serveHandler(t, http.HandlerFunc(answerMCP))
 	ctx := testContext(t)
-	p, process := newDesk(t).bridge(t, url, "--no-auth", "--max-message", "16")
+	p, process := newDesk(t).bridge(t, url, "--no-auth", "--max-message", "1")
 	p.open(ctx)
 	w := bufio.NewWriterSize(p.w, 1<<20)
 	fmt.Fprint(w, `{"jsonrpc":"2.0","id":"long","method":"tools/call","params":{"name":"t","arguments":{"text":"`)

@@ -112,8 +112,8 @@ type Options struct {
 // concurrent use.
 type Network struct {
 	log    *slog.Logger
-	roots  *x509.CertPool // nil: the operating system's
-	client *clientCert    // nil: none
+	roots  func() *x509.CertPool // nil: the operating system's
+	client *clientCert           // nil: none
 
 	wanted   atomic.Bool // a server has asked for a client certificate
 	answered atomic.Bool // a server has answered
@@ -178,11 +178,17 @@ func (n *Network) Transport() *http.Transport {
 // person and the MCP server.
 func (n *Network) SignInTransport() *http.Transport {
 	t := wire.NewTransport()
+	var once sync.Once
 	t.Proxy = func(r *http.Request) (*url.URL, error) {
+		if r.URL.Scheme == "https" {
+			// Asked before each connection is made. Parsing a company's bundle takes
+			// longer than all else that happens at start.
+			once.Do(func() { t.TLSClientConfig.RootCAs = n.roots() })
+		}
 		proxy, _, err := n.ProxyFor(r.Context(), r.URL)
 		return proxy, err
 	}
 	t.OnProxyConnectResponse = refusedByProxy
-	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: n.roots}
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	return t
 }

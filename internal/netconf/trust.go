@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync"
 )
 
 // maxFile bounds certificate files in bytes. The Mozilla bundle has 220 kB.
@@ -17,7 +18,10 @@ const maxFile = 8 << 20
 // loadRoots returns the operating system's roots and those that were asked for
 // besides; nil where there are none of the latter, which leaves verifying to
 // the operating system.
-func loadRoots(o Options) (*x509.CertPool, error) {
+//
+// The files of the settings are read at once, for their faults are the person's
+// to put right; the rest when the returned function is first called.
+func loadRoots(o Options) (func() *x509.CertPool, error) {
 	var extra []*x509.Certificate
 	var faults []error
 	for _, path := range o.CAFiles {
@@ -30,19 +34,21 @@ func loadRoots(o Options) (*x509.CertPool, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	extra = append(extra, fromVariables(o)...)
-	if len(extra) == 0 {
-		return nil, nil
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		o.Logger.Warn("the system's trust store can't be read; trusting only the CA files", "reason", err)
-		pool = x509.NewCertPool()
-	}
-	for _, c := range extra {
-		pool.AddCert(c)
-	}
-	return pool, nil
+	return sync.OnceValue(func() *x509.CertPool {
+		all := append(extra, fromVariables(o)...)
+		if len(all) == 0 {
+			return nil
+		}
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			o.Logger.Warn("the system's trust store can't be read; trusting only the CA files", "reason", err)
+			pool = x509.NewCertPool()
+		}
+		for _, c := range all {
+			pool.AddCert(c)
+		}
+		return pool
+	}), nil
 }
 
 // fromVariables returns what is trusted because the environment says so. That
