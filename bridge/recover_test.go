@@ -84,7 +84,7 @@ func request(method string) wire.Frame {
 	return wire.MustParse(`{"jsonrpc":"2.0","id":5,"method":"` + method + `","params":{"uri":"a:b","name":"write"}}`)
 }
 
-var lost = fmt.Errorf("%w: %w", wire.ErrSessionLost, &wire.StatusError{Status: 404})
+var errLost = fmt.Errorf("%w: %w", wire.ErrSessionLost, &wire.StatusError{Status: 404})
 
 // handshake plays a client's start.
 func handshake(t *testing.T, r *recovery) {
@@ -101,7 +101,7 @@ func handshake(t *testing.T, r *recovery) {
 // request is sent again.
 func TestRow08LostSession(t *testing.T) {
 	for name, loss := range map[string]error{
-		"404":                 lost,
+		"404":                 errLost,
 		"400 with a body":     &wire.StatusError{Status: 400, Body: []byte(`{"error":{"message":"Bad Request: No valid session ID provided"}}`)},
 		"400 not initialized": &wire.StatusError{Status: 400, Body: []byte(`Bad Request: Server not initialized`)},
 	} {
@@ -148,7 +148,7 @@ func TestOneRestorationForMany(t *testing.T) {
 				generation.Add(1)
 			}
 			if f.Method == "tools/call" && generation.Load() < 2 {
-				return lost
+				return errLost
 			}
 			return nil
 		})
@@ -173,7 +173,7 @@ func TestRestorationBrake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s, _ := recovering(t, func(_ int, f wire.Frame) error {
 			if f.Method == "tools/call" {
-				return lost
+				return errLost
 			}
 			return nil
 		})
@@ -242,7 +242,7 @@ func TestRepeats(t *testing.T) {
 					t.Errorf("error %v", err)
 				}
 				if !tc.again && !errors.Is(err, tc.err) {
-					t.Errorf("the reason was lost: %v", err)
+					t.Errorf("the reason was errLost: %v", err)
 				}
 			})
 		})
@@ -271,7 +271,7 @@ func TestListenGoesOn(t *testing.T) {
 			case 0:
 				return &wire.StatusError{Status: 502}
 			case 1:
-				return lost
+				return errLost
 			case 2:
 				return fmt.Errorf("%w: EOF", wire.ErrStreamEnded)
 			default:

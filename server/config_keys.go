@@ -288,7 +288,7 @@ func (r *configReader) integer(to *int, low, high int) func(string, ast.Node) {
 		value := -1
 		switch v := number.Value.(type) {
 		case uint64:
-			value = int(min(v, uint64(high)+1)) //nolint:gosec // bounded by high
+			value = int(min(v, uint64(high)+1))
 		case int64: // only negative ones
 		}
 		if value < low || value > high {

@@ -29,10 +29,10 @@ func parseSize(text string) (Size, error) {
 	if err != nil || number[0] == '+' {
 		return 0, errors.New("not a size")
 	}
-	if int64(n) > math.MaxInt64/unit { //nolint:gosec // 63 bits were asked for
+	if int64(n) > math.MaxInt64/unit {
 		return 0, errors.New("too large a size")
 	}
-	return Size(int64(n) * unit), nil //nolint:gosec // 63 bits were asked for
+	return Size(int64(n) * unit), nil
 }
 
 // String is the size in the largest unit that needs no fraction.

@@ -21,5 +21,5 @@ func (b *backoff) next() time.Duration {
 		d = b.longest
 	}
 	b.failed++
-	return d/2 + rand.N(d/2+1)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter is no secret
 }

@@ -33,6 +33,10 @@ type eventReader struct {
 	lastID string
 	skipLF bool // the previous line ended in CR: a LF now belongs to it
 	first  bool
+
+	// Of the event that is being read.
+	sawID     bool
+	dataLines int
 }
 
 var lineReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 32<<10) }}
@@ -56,71 +60,27 @@ func (e *eventReader) free() {
 // dropped, as the standard says: its message may be incomplete.
 func (e *eventReader) next() (event, error) {
 	ev := event{id: e.lastID}
-	var sawID, dataLines bool
-	var tooLarge bool
-	drop := func() {
-		if ev.data != nil {
-			ev.data.release()
-			ev.data = nil
-		}
-	}
-	var field [512]byte // start of a line that is not data
+	e.sawID, e.dataLines = false, 0
+	var scratch [512]byte // start of a line that is not data
 	for {
-		line := field[:0]
-		isData, started := false, false
-		// One line, in the chunks in which it arrives.
-		for {
-			chunk, ended, err := e.chunk()
-			if err != nil {
-				drop()
-				return event{}, err
-			}
-			if !started && (len(chunk) > 0 || ended) {
-				// The field name may be split over chunks only if a chunk is
-				// shorter than it; chunks are then gathered in line.
-				need := min(len(chunk), len("data: ")-len(line))
-				line = append(line, chunk[:need]...)
-				chunk = chunk[need:]
-				if len(line) == len("data: ") || ended {
-					started = true
-					if bytes.HasPrefix(line, []byte("data:")) {
-						isData = true
-						rest := line[len("data:"):]
-						if len(rest) > 0 && rest[0] == ' ' {
-							rest = rest[1:]
-						}
-						if dataLines {
-							tooLarge = !e.add(&ev, []byte{'\n'})
-						}
-						dataLines = true
-						tooLarge = !e.add(&ev, rest)
-					}
-				}
-			}
-			if isData {
-				tooLarge = !e.add(&ev, chunk)
-			} else if room := cap(line) - len(line); room > 0 {
-				line = append(line, chunk[:min(room, len(chunk))]...)
-			}
-			if ended {
-				break
-			}
-		}
-		if isData {
+		line, isData, err := e.line(&ev, scratch[:0])
+		switch {
+		case err != nil:
+			ev.drop()
+			return event{}, err
+		case isData:
 			continue
-		}
-		if len(line) > 0 {
-			e.field(&ev, line, &sawID)
+		case len(line) > 0:
+			e.field(&ev, line)
 			continue
 		}
 		// An empty line ends the event.
 		switch {
-		case tooLarge:
-			drop()
+		case ev.large != nil:
 			return ev, errEventTooLarge
-		case dataLines || sawID || ev.retry > 0:
+		case e.dataLines > 0 || e.sawID || ev.retry > 0:
 			if ev.data != nil && len(ev.data.b) == 0 {
-				drop()
+				ev.drop()
 			}
 			return ev, nil
 		}
@@ -128,33 +88,72 @@ func (e *eventReader) next() (event, error) {
 	}
 }
 
-// add appends to the event's data; false means that the cap was reached and
-// that the data is only skimmed from then on.
-func (e *eventReader) add(ev *event, b []byte) bool {
+func (ev *event) drop() {
+	if ev.data != nil {
+		ev.data.release()
+		ev.data = nil
+	}
+}
+
+// dataField begins a line of data. One space after it does not count.
+const dataField = "data:"
+
+// line reads one line, in the chunks in which it arrives. What is data goes to
+// the event; of another line its start is appended to line and returned.
+func (e *eventReader) line(ev *event, line []byte) (_ []byte, isData bool, err error) {
+	for known := false; ; {
+		chunk, ended, err := e.chunk()
+		if err != nil {
+			return nil, false, err
+		}
+		if !known {
+			// A chunk may be shorter than the field's name: then the start is
+			// gathered until it is long enough to tell.
+			need := min(len(chunk), len(dataField)+1-len(line))
+			line, chunk = append(line, chunk[:need]...), chunk[need:]
+			if known = ended || len(line) > len(dataField); known && bytes.HasPrefix(line, []byte(dataField)) {
+				isData = true
+				if e.dataLines++; e.dataLines > 1 {
+					ev.add([]byte{'\n'}, e.max)
+				}
+				ev.add(bytes.TrimPrefix(line[len(dataField):], []byte{' '}), e.max)
+			}
+		}
+		if isData {
+			ev.add(chunk, e.max)
+		} else {
+			room := cap(line) - len(line)
+			line = append(line, chunk[:min(room, len(chunk))]...)
+		}
+		if ended {
+			return line, isData, nil
+		}
+	}
+}
+
+// add appends to the event's data. From the cap of max bytes on, the data is
+// skimmed instead.
+func (ev *event) add(b []byte, max int) {
 	ev.size += int64(len(b))
-	if ev.large == nil && ev.size > int64(e.max) {
+	if ev.large == nil && ev.size > int64(max) {
 		ev.large = &skim{}
 		if ev.data != nil {
 			ev.large.feed(ev.data.b)
-			ev.data.release()
-			ev.data = nil
+			ev.drop()
 		}
 	}
-	if ev.large != nil {
+	switch {
+	case ev.large != nil:
 		ev.large.feed(b)
-		return false
+	case len(b) > 0:
+		if ev.data == nil {
+			ev.data = newBuffer(len(b))
+		}
+		ev.data = ev.data.appendBytes(b)
 	}
-	if len(b) == 0 {
-		return true
-	}
-	if ev.data == nil {
-		ev.data = newBuffer(len(b))
-	}
-	ev.data = ev.data.appendBytes(b)
-	return true
 }
 
-func (e *eventReader) field(ev *event, line []byte, sawID *bool) {
+func (e *eventReader) field(ev *event, line []byte) {
 	name, value, _ := bytes.Cut(line, []byte(":"))
 	value = bytes.TrimPrefix(value, []byte(" "))
 	switch string(name) {
@@ -162,7 +161,7 @@ func (e *eventReader) field(ev *event, line []byte, sawID *bool) {
 		ev.name = string(value)
 	case "id":
 		if bytes.IndexByte(value, 0) < 0 {
-			*sawID = true
+			e.sawID = true
 			ev.id, e.lastID = string(value), string(value)
 		}
 	case "retry":

@@ -32,7 +32,7 @@ type sseCall struct {
 	answered chan struct{} // closed when the response was delivered
 }
 
-// ErrForeignEndpoint: the server names an address at another origin for
+// ErrForeignEndpoint means that the server names an address at another origin for
 // messages, which would carry credentials there.
 var ErrForeignEndpoint = errors.New("the server names a message address at another origin")
 

@@ -78,7 +78,7 @@ func noAnswer(cause error) error {
 
 // document reads a JSON body: one message, or a batch (2025-03-26).
 func (x *exchange) document(resp *http.Response) error {
-	defer resp.Body.Close() //nolint:errcheck // it was read to its end or failed
+	defer resp.Body.Close()
 	buf, err := readBody(resp.Body, resp.ContentLength, x.client.opts.MaxMessage)
 	if errors.Is(err, errTooLarge) {
 		return fmt.Errorf("%w (limit %d bytes)", errTooLarge, x.client.opts.MaxMessage)
@@ -165,7 +165,7 @@ func (x *exchange) events(resp *http.Response) error {
 		x.client.wg.Go(func() {
 			defer x.cancel()
 			defer r.free()
-			defer resp.Body.Close() //nolint:errcheck // nothing to be done about it
+			defer resp.Body.Close()
 			defer time.AfterFunc(drainAfterAnswer, x.cancel).Stop()
 			defer context.AfterFunc(x.client.life, x.cancel)()
 			_ = x.readRest(r)

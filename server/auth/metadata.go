@@ -46,7 +46,7 @@ type MetadataOptions struct {
 // a fixed struct, which has no place for mcpctl_client_id, and its CORS answer
 // does not allow the MCP-Protocol-Version header that browser clients send.
 type Metadata struct {
-	scopes    []string          // full URIs
+	scopes    []string // full URIs
 	appIDURI  string
 	documents map[string][]byte // by request path
 	links     map[string]string // metadata URL by endpoint path

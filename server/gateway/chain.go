@@ -134,7 +134,19 @@ func DialUpstream(ctx context.Context, o DialOptions, deliver wire.Deliver) (wir
 	if err != nil {
 		return nil, fmt.Errorf("opening the upstream %s: %w", o.Name, err)
 	}
-	return t, nil
+	return attributed{t, o.Name}, nil
+}
+
+// attributed notes in the evidence which upstream got a request.
+type attributed struct {
+	wire.Remote
+	name string
+}
+
+// Exchange implements wire.Remote.
+func (a attributed) Exchange(ctx context.Context, f wire.Frame) error {
+	evidenceOf(ctx).sentTo(a.name)
+	return a.Remote.Exchange(ctx, f)
 }
 
 // watchedConn tells when a connection has ended from the other side.

@@ -27,7 +27,6 @@ type hub struct {
 	key    string
 	log    *slog.Logger
 	remote wire.Remote
-	lost   demise
 
 	mu    sync.Mutex
 	last  int64

@@ -43,7 +43,7 @@ func TestMemoryKeepsTheContract(t *testing.T) {
 
 func TestMemoryBoundsItsCache(t *testing.T) {
 	m := state.NewMemory(state.MemoryOptions{MaxCacheBytes: 10 << 10})
-	defer m.Close() //nolint:errcheck // never fails
+	defer m.Close()
 	value := make([]byte, 1<<10)
 	for i := range 100 {
 		if err := m.PutCached(t.Context(), fmt.Sprint(i), value, time.Minute); err != nil {

@@ -123,7 +123,7 @@ func events(t *testing.T, _ Harness, s state.Store) {
 		for _, stream := range []string{"a", "b"} {
 			id, err := s.AppendEvent(ctx, "s1", stream, fmt.Append(nil, stream, i), 100, time.Minute)
 			must(t, err)
-			if id != uint64(i+1) { //nolint:gosec // small
+			if id != uint64(i+1) {
 				t.Errorf("event %d of %s has id %d", i, stream, id)
 			}
 		}
