@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,6 +36,7 @@ type rich struct {
 	calls     int            // of read and write
 	waiting   map[string]int // requests that wait to be cancelled, by id
 	cancelled int
+	gathered  []richMessage
 	asked     map[string]json.RawMessage // whose tool call waits for the client, by the question's id
 }
 
@@ -154,6 +156,20 @@ func (r *rich) tool(m richMessage) {
 			r.progress(m, i+1)
 		}
 		r.reply(m.ID, `{"content":[],"args":%s}`, m.Params.Arguments)
+	case "gather": // answers none before all have come, and then the last first
+		r.progress(m, 1)
+		if r.gathered = append(r.gathered, m); len(r.gathered) < args.Steps {
+			return
+		}
+		for step := 2; step <= 3; step++ {
+			for _, g := range r.gathered {
+				r.progress(g, step)
+			}
+		}
+		for _, g := range slices.Backward(r.gathered) {
+			r.reply(g.ID, `{"content":[],"args":%s}`, g.Params.Arguments)
+		}
+		r.gathered = nil
 	case "flood": // with messages for whoever listens
 		for range args.Steps {
 			r.say(`"method":"notifications/message","params":{"level":"info","data":%q}`, strings.Repeat("x", args.Size))

@@ -106,6 +106,10 @@ func (g *Gateway) dialer(ctx context.Context, gone func(error)) Dialer {
 	}, g.opts.Logger)
 }
 
+// maxInFlight bounds the unanswered requests of one session: as many as the
+// front lets in.
+const maxInFlight = 8192
+
 // cancelGrace is how long a cancelled request still counts towards the limits of
 // what runs at a time, where the upstream does not say that it has ended: most
 // never do.
@@ -117,7 +121,7 @@ func (g *Gateway) Serve(ctx context.Context, client *wire.Session) {
 	r := &relay{gateway: g, client: client, log: log, open: map[string]*request{}, progress: map[string]*request{}, refusals: map[string]*wire.Refusal{}, over: make(chan struct{})}
 	defer r.abandon()
 	upstream, err := wire.NewClientConn(wire.ClientConnOptions{
-		Explain: r.explain, CancelGrace: cancelGrace, Logger: log,
+		Explain: r.explain, MaxInFlight: maxInFlight, CancelGrace: cancelGrace, Logger: log,
 	}, g.dialer(context.WithoutCancel(ctx), r.upstreamGone))
 	if err != nil {
 		log.Error("the upstream could not be opened", "reason", err)

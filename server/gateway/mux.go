@@ -59,7 +59,7 @@ type question struct {
 
 // Bounds of what the mux remembers.
 const (
-	maxOpenCalls     = 1000 // of one client
+	maxOpenCalls     = maxInFlight // of one client
 	maxQuestions     = 1000 // of the upstream
 	maxSubscriptions = 1000 // of one client
 )
