@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -691,7 +692,7 @@ func TestMuxBoundsOfOneClient(t *testing.T) {
 			}
 		}()
 		for i := range maxOpenCalls {
-			s.send(a, `{"jsonrpc":"2.0","id":`+fmt.Sprint(i+2)+`,"method":"x"}`)
+			s.send(a, `{"jsonrpc":"2.0","id":`+strconv.Itoa(i+2)+`,"method":"x"}`)
 		}
 		s.send(a, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
 		if got := s.next(a); !strings.Contains(got, `"id":1,"error"`) || !strings.Contains(got, "Too many requests") {
