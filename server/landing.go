@@ -99,15 +99,14 @@ func serverName(u *url.URL) string {
 // landingClients follows what each client's documentation says about local
 // commands: all of them can start one, and mcpctl bridge signs in for them.
 func landingClients(name, publicURL string) ([]landingClient, error) {
-	command := map[string]any{"command": "mcpctl", "args": []string{"bridge", publicURL}}
-	entry := func(key string, value map[string]any) (string, error) {
-		return marshalIndent(map[string]any{key: map[string]any{name: value}})
-	}
-	servers, err := entry("mcpServers", command)
+	command := landingCommand{Command: "mcpctl", Args: []string{"bridge", publicURL}}
+	servers, err := landingConfig("mcpServers", name, command)
 	if err != nil {
 		return nil, err
 	}
-	code, err := entry("servers", map[string]any{"type": "stdio", "command": "mcpctl", "args": []string{"bridge", publicURL}})
+	typed := command
+	typed.Type = "stdio"
+	code, err := landingConfig("servers", name, typed)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +114,9 @@ func landingClients(name, publicURL string) ([]landingClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding a client's configuration: %w", err)
 	}
-	install, err := json.Marshal(map[string]any{"name": name, "command": "mcpctl", "args": []string{"bridge", publicURL}})
+	named := command
+	named.Name = name
+	install, err := json.Marshal(named)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a client's configuration: %w", err)
 	}
@@ -123,7 +124,7 @@ func landingClients(name, publicURL string) ([]landingClient, error) {
 	vscode := "vscode:mcp/install?" + strings.ReplaceAll(url.QueryEscape(string(install)), "+", "%20")
 	text := func(value, of string) landingText { return landingText{value, "the configuration for " + of} }
 	return []landingClient{
-		{ID: "claude-desktop", Name: "Claude Desktop", How: "Settings, Developer, Edit Config; add this, and restart the app:", File: "claude_desktop_config.json", Text: text(servers, "Claude Desktop")},
+		{ID: "claude-desktop", Name: "Claude Desktop", How: "Open Settings, Developer, Edit Config, and restart the app afterwards. Add this to", File: "claude_desktop_config.json", Text: text(servers, "Claude Desktop")},
 		{ID: "claude-code", Name: "Claude Code", How: "Run in a terminal:", Text: landingText{"claude mcp add " + name + " -- mcpctl bridge " + publicURL, "the command for Claude Code"}},
 		{ID: "cursor", Name: "Cursor", Link: template.URL(cursor), How: "Or add this to", File: "~/.cursor/mcp.json", Text: text(servers, "Cursor")}, //nolint:gosec // escaped above
 		{ID: "vscode", Name: "VS Code", Link: template.URL(vscode), How: "Or add this to", File: ".vscode/mcp.json", Text: text(code, "VS Code")},    //nolint:gosec // escaped above
@@ -132,12 +133,21 @@ func landingClients(name, publicURL string) ([]landingClient, error) {
 	}, nil
 }
 
-func marshalIndent(v any) (string, error) {
+// landingCommand is a server in a client's configuration.
+type landingCommand struct {
+	Name    string   `json:"name,omitempty"`
+	Type    string   `json:"type,omitempty"`
+	Command string   `json:"command"`
+	Args    []string `json:"args"`
+}
+
+// landingConfig is what a person adds to a client's file.
+func landingConfig(key, name string, c landingCommand) (string, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // the template escapes
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
+	if err := enc.Encode(map[string]any{key: map[string]any{name: c}}); err != nil {
 		return "", fmt.Errorf("encoding a client's configuration: %w", err)
 	}
 	return strings.TrimSpace(b.String()), nil
