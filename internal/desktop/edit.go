@@ -62,7 +62,7 @@ func (c Config) Add(doc []byte, s Server, replace bool) ([]byte, error) {
 	if err == nil {
 		var result []byte
 		if result, err = c.prove(text, results, e); err == nil {
-			return slices.Concat(mark, result), nil
+			return append(append([]byte{}, mark...), result...), nil
 		}
 	}
 	return nil, fmt.Errorf("%s %w. Add this to it by hand:\n%s", c.Path, err, c.Client.syntax.render(e))
@@ -87,8 +87,8 @@ func (c Config) Remove(doc []byte, name string, earlier ...[]byte) ([]byte, erro
 		if err != nil || slices.ContainsFunc(others, func(s Server) bool { return s.Name == name }) {
 			continue
 		}
-		if again, err := c.Add(before, servers[at], false); err == nil && bytes.Equal(again, doc) {
-			return before, nil
+		if result, ok := c.undo(doc, before, name, earlier); ok {
+			return result, nil
 		}
 		if !known {
 			known, whole = true, !c.hasPlace(before)
@@ -103,7 +103,37 @@ func (c Config) Remove(doc []byte, name string, earlier ...[]byte) ([]byte, erro
 	if err != nil {
 		return nil, fmt.Errorf("%s %w. Remove the entry %q by hand", c.Path, err, name)
 	}
-	return slices.Concat(mark, result), nil
+	return append(append([]byte{}, mark...), result...), nil // never nil: there is a file
+}
+
+// undo removes an entry from a document that came from an earlier version by
+// adding servers alone: it adds the others to that version.
+func (c Config) undo(doc, before []byte, name string, earlier [][]byte) (result []byte, ok bool) {
+	now, _ := c.Servers(doc)
+	old, _ := c.Servers(before)
+	age := map[string]int{} // in how many versions a server is
+	for _, version := range earlier {
+		list, _ := c.Servers(version)
+		for _, s := range list {
+			age[s.Name]++
+		}
+	}
+	added := slices.DeleteFunc(now, func(s Server) bool { return slices.ContainsFunc(old, s.equal) })
+	slices.SortStableFunc(added, func(a, b Server) int { return age[b.Name] - age[a.Name] })
+	with, without := before, before
+	for _, s := range added {
+		var err error
+		if with, err = c.Add(with, s, false); err != nil {
+			return nil, false
+		}
+		if s.Name == name {
+			continue
+		}
+		if without, err = c.Add(without, s, false); err != nil {
+			return nil, false
+		}
+	}
+	return without, bytes.Equal(with, doc)
 }
 
 // Snippet is the entry of s as the client's documentation shows it.

@@ -51,8 +51,8 @@ func TestAdd(t *testing.T) {
 		"YAML, no list": {"continue", lines(`name: Ada's # mine`, `models: []`), lines(`name: Ada's # mine`, `models: []`, `mcpServers:`, `  - name: contoso`, `    command: /usr/bin/mcpctl`, `    args:`, `      - bridge`, `      - "https://mcp.contoso.com/mcp"`)},
 		"YAML, a list in between": {"continue", lines(`mcpServers:`, `- name: a`, `  command: a # a's`, ``, `# models`, `models: []`),
 			lines(`mcpServers:`, `- name: a`, `  command: a # a's`, `- name: contoso`, `  command: /usr/bin/mcpctl`, `  args:`, `    - bridge`, `    - "https://mcp.contoso.com/mcp"`, ``, `# models`, `models: []`)},
-		"YAML, an empty list": {"continue", "mcpServers: [] # none\n", "mcpServers: [{name: contoso, command: /usr/bin/mcpctl, args: [bridge, \"https://mcp.contoso.com/mcp\"]}] # none\n"},
-		"YAML, null":          {"continue", "mcpServers: ~ # none\nx: 1", lines(`mcpServers: # none`, `  - name: contoso`, `    command: /usr/bin/mcpctl`, `    args:`, `      - bridge`, `      - "https://mcp.contoso.com/mcp"`) + "x: 1"},
+		"YAML, an empty list":     {"continue", "mcpServers: [] # none\n", "mcpServers: [{name: contoso, command: /usr/bin/mcpctl, args: [bridge, \"https://mcp.contoso.com/mcp\"]}] # none\n"},
+		"YAML, null":              {"continue", "mcpServers: ~ # none\nx: 1", lines(`mcpServers: # none`, `  - name: contoso`, `    command: /usr/bin/mcpctl`, `    args:`, `      - bridge`, `      - "https://mcp.contoso.com/mcp"`) + "x: 1"},
 		"YAML, a text at the end": {"continue", "rules:\n  - |\n    text", lines(`mcpServers:`, `  - name: contoso`, `    command: /usr/bin/mcpctl`, `    args:`, `      - bridge`, `      - "https://mcp.contoso.com/mcp"`) + "rules:\n  - |\n    text"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,17 +82,19 @@ func TestAdd(t *testing.T) {
 // What stays when nobody remembers how the document was.
 func TestRemove(t *testing.T) {
 	for name, test := range map[string]struct{ client, before, after string }{
-		"the last of several": {"cursor", "{\n  \"mcpServers\": {\n    \"a\": {}, // a\n    \"contoso\": {}\n  }\n}", "{\n  \"mcpServers\": {\n    \"a\": {} // a\n  }\n}"},
-		"the first":           {"cursor", "{\n  \"mcpServers\": {\n    \"contoso\": {},\n    \"a\": {}\n  }\n}", "{\n  \"mcpServers\": {\n    \"a\": {}\n  }\n}"},
-		"the only":            {"cursor", "{\n  \"mcpServers\": {\n    \"contoso\": {}\n  }\n}", "{\n  \"mcpServers\": {}\n}"},
-		"beside a comment":    {"cursor", "{\n  \"mcpServers\": {\n    // keep\n    \"contoso\": {},\n  }\n}", "{\n  \"mcpServers\": {\n    // keep\n  }\n}"},
-		"on one line, first":  {"cursor", `{"mcpServers": {"contoso": {}, "a": 1}}`, `{"mcpServers": {"a": 1}}`},
-		"on one line, last":   {"cursor", `{"mcpServers": {"a": 1, "contoso": {} }}`, `{"mcpServers": {"a": 1 }}`},
-		"TOML with subtables": {"codex", "[mcp_servers.contoso]\ncommand = \"x\"\n[mcp_servers.contoso.env]\nA = \"1\"\n\n# next\n[b]\n", "\n# next\n[b]\n"},
-		"TOML, a line":        {"codex", "[mcp_servers]\ncontoso = { command = \"x\" } # c\na = { command = \"y\" }\n", "[mcp_servers]\na = { command = \"y\" }\n"},
-		"TOML, dotted":        {"codex", "mcp_servers.contoso.command = \"x\"\nmcp_servers.contoso.args = [\n \"]\", # ]\n]\nb = 1\n", "b = 1\n"},
-		"YAML, in between":    {"continue", "mcpServers:\n  - name: a\n  # c\n  - name: contoso\n    args:\n      - x\n\n  - name: b\n", "mcpServers:\n  - name: a\n  # c\n\n  - name: b\n"},
-		"YAML, the only":      {"continue", "mcpServers:\n  - name: contoso\nb: 1\n", "mcpServers: []\nb: 1\n"},
+		"the last of several":    {"cursor", "{\n  \"mcpServers\": {\n    \"a\": {}, // a\n    \"contoso\": {}\n  }\n}", "{\n  \"mcpServers\": {\n    \"a\": {} // a\n  }\n}"},
+		"the first":              {"cursor", "{\n  \"mcpServers\": {\n    \"contoso\": {},\n    \"a\": {}\n  }\n}", "{\n  \"mcpServers\": {\n    \"a\": {}\n  }\n}"},
+		"the only":               {"cursor", "{\n  \"mcpServers\": {\n    \"contoso\": {}\n  }\n}", "{\n  \"mcpServers\": {}\n}"},
+		"beside a comment":       {"cursor", "{\n  \"mcpServers\": {\n    // keep\n    \"contoso\": {},\n  }\n}", "{\n  \"mcpServers\": {\n    // keep\n  }\n}"},
+		"on one line, first":     {"cursor", `{"mcpServers": {"contoso": {}, "a": 1}}`, `{"mcpServers": {"a": 1}}`},
+		"on one line, last":      {"cursor", `{"mcpServers": {"a": 1, "contoso": {} }}`, `{"mcpServers": {"a": 1 }}`},
+		"TOML with subtables":    {"codex", "[mcp_servers.contoso]\ncommand = \"x\"\n[mcp_servers.contoso.env]\nA = \"1\"\n\n# next\n[b]\n", "\n# next\n[b]\n"},
+		"TOML, a line":           {"codex", "[mcp_servers]\ncontoso = { command = \"x\" } # c\na = { command = \"y\" }\n", "[mcp_servers]\na = { command = \"y\" }\n"},
+		"TOML, in braces, first": {"codex", "mcp_servers = { contoso = { a = \",}\" }, b = {} }", "mcp_servers = { b = {} }"},
+		"TOML, in braces, last":  {"codex", "mcp_servers = { b = {}, contoso = { a = [1, 2] } } # c", "mcp_servers = { b = {} } # c"},
+		"TOML, dotted":           {"codex", "mcp_servers.contoso.command = \"x\"\nmcp_servers.contoso.args = [\n \"]\", # ]\n]\nb = 1\n", "b = 1\n"},
+		"YAML, in between":       {"continue", "mcpServers:\n  - name: a\n  # c\n  - name: contoso\n    args:\n      - x\n\n  - name: b\n", "mcpServers:\n  - name: a\n  # c\n\n  - name: b\n"},
+		"YAML, the only":         {"continue", "mcpServers:\n  - name: contoso\nb: 1\n", "mcpServers: []\nb: 1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := config(t, test.client).Remove([]byte(test.before), "contoso")
@@ -157,4 +159,40 @@ func TestNameIsTaken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Foreign bytes never crash, and what is handed out is never half of an edit.
+func FuzzAddAndRemove(f *testing.F) {
+	for i, c := range clients {
+		for _, doc := range []string{"", "{}", "{\"mcpServers\": {\"a\": {}},}", "a = 1\n[b]\n", "mcp_servers = { a = {} }", "a: b\nmcpServers:\n  - name: x\n", "mcpServers: [\n]", "// c"} {
+			f.Add(uint8(i), []byte(doc))
+		}
+		_ = c
+	}
+	f.Fuzz(func(t *testing.T, client uint8, doc []byte) {
+		c := Config{Client: clients[int(client)%len(clients)], Path: "FILE"}
+		added, err := c.Add(doc, contoso, false)
+		if err != nil {
+			return
+		}
+		if list, err := c.Servers(added); err != nil || !slicesContain(list, contoso) {
+			t.Fatalf("the entry is not there: %v in %q", err, added)
+		}
+		if before, _ := c.Servers(doc); slicesContain(before, contoso) {
+			return
+		}
+		if back, err := c.Remove(added, "contoso", doc); err != nil || string(back) != string(doc) {
+			t.Fatalf("from %q through %q to %q, %v", doc, added, back, err)
+		}
+		_, _ = c.Remove(added, "contoso")
+	})
+}
+
+func slicesContain(list []Server, s Server) bool {
+	for _, other := range list {
+		if other.equal(s) {
+			return true
+		}
+	}
+	return false
 }

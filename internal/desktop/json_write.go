@@ -28,13 +28,12 @@ func newJSONWriter(doc []byte, root hujson.Value) jsonWriter {
 		if indent := w.lineIndent(first.Name.StartOffset); indent != "" && strings.TrimSpace(indent) == "" {
 			w.unit = indent
 		}
+		return w
 	}
 	if first.Value.StartOffset == first.Name.EndOffset+1 {
 		w.colon = ":"
 	}
-	if len(object.Members) > 1 && len(object.Members[1].Name.BeforeExtra) == 0 {
-		w.comma = ","
-	} else if len(object.Members) == 1 && w.colon == ":" {
+	if len(object.Members) > 1 && len(object.Members[1].Name.BeforeExtra) == 0 || len(object.Members) == 1 && w.colon == ":" {
 		w.comma = ","
 	}
 	return w

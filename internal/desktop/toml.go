@@ -65,6 +65,9 @@ func insertInline(doc []byte, st tomlStatement, e edit) ([][]byte, error) {
 
 func (s tomlSyntax) replace(doc []byte, e edit) ([]byte, error) {
 	block, ok := tomlBlock(doc, e)
+	if item, inline := findInline(doc, e); inline {
+		return splice(doc, item.value, item.end, tomlInline(e.entry)), nil
+	}
 	if !ok {
 		return nil, errShape
 	}
@@ -82,6 +85,9 @@ func (s tomlSyntax) replace(doc []byte, e edit) ([]byte, error) {
 }
 
 func (s tomlSyntax) remove(doc []byte, e edit, _ bool) ([]byte, error) {
+	if item, ok := findInline(doc, e); ok {
+		return splice(doc, item.start, item.next, ""), nil
+	}
 	block, ok := tomlBlock(doc, e)
 	if !ok {
 		return nil, errShape
@@ -104,6 +110,44 @@ func (s tomlSyntax) remove(doc []byte, e edit, _ bool) ([]byte, error) {
 		}
 	}
 	return splice(doc, start, end, ""), nil
+}
+
+// An inlineItem is an entry of a table in braces: it goes with its comma.
+type inlineItem struct{ start, value, end, next int }
+
+func findInline(doc []byte, e edit) (found inlineItem, ok bool) {
+	for _, st := range scanTOML(doc) {
+		if st.header || !slices.Equal(st.path, e.place) || doc[st.value] != '{' {
+			continue
+		}
+		before := st.value + 1 // after the comma of the item before
+		for i := skipSpace(doc, before); i < st.end-1; {
+			item := inlineItem{start: i}
+			key, at := scanKey(doc, i)
+			item.value = skipSpace(doc, min(at+1, st.end))
+			item.end = scanValue(doc, item.value)
+			i = skipSpace(doc, item.end)
+			last := doc[i] != ','
+			if item.next = i; !last {
+				i = skipSpace(doc, i+1)
+				item.next = i
+			}
+			if item.next <= item.start {
+				break // not TOML after all
+			}
+			if slices.Equal(key, []string{e.name}) {
+				if last && before > st.value+1 {
+					item.start, item.next = before-1, item.end
+				}
+				return item, true
+			}
+			before = i
+			if !last {
+				before = item.end + bytes.IndexByte(doc[item.end:], ',') + 1
+			}
+		}
+	}
+	return found, false
 }
 
 // tomlBlock are the statements of an entry, if they stand together.

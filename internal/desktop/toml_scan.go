@@ -95,7 +95,8 @@ func scanKey(doc []byte, i int) (key []string, end int) {
 	}
 }
 
-// scanValue is the offset after the value at i.
+// scanValue is the offset after the value at i, which ends with its line, at a
+// comment, or inside brackets before a comma or the closing one.
 func scanValue(doc []byte, i int) int {
 	depth := 0
 	for i < len(doc) {
@@ -109,11 +110,18 @@ func scanValue(doc []byte, i int) int {
 			depth++
 			i++
 		case ']', '}':
-			depth--
+			if depth == 0 {
+				return trimmedEnd(doc, i)
+			}
 			i++
-			if depth <= 0 {
+			if depth--; depth == 0 {
 				return i
 			}
+		case ',':
+			if depth == 0 {
+				return trimmedEnd(doc, i)
+			}
+			i++
 		case '#':
 			if depth == 0 {
 				return trimmedEnd(doc, i)

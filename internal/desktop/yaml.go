@@ -25,7 +25,7 @@ func (yamlSyntax) parse(doc []byte) (v any, err error) {
 	if len(file.Docs) > 1 {
 		return nil, errors.New("has more than one YAML document, and was left as it is")
 	}
-	if err := protect(func() error { return yaml.Unmarshal(doc, &v) }); err != nil {
+	if err := protect(func() error { return yaml.Unmarshal(unixEnds(doc), &v) }); err != nil {
 		return nil, yamlFault(err)
 	}
 	return v, nil
@@ -33,7 +33,7 @@ func (yamlSyntax) parse(doc []byte) (v any, err error) {
 
 func parseYAML(doc []byte) (file *ast.File, err error) {
 	err = protect(func() error {
-		file, err = parser.ParseBytes(doc, 0)
+		file, err = parser.ParseBytes(unixEnds(doc), 0)
 		return err
 	})
 	if err != nil {
@@ -41,6 +41,10 @@ func parseYAML(doc []byte) (file *ast.File, err error) {
 	}
 	return file, nil
 }
+
+// unixEnds is what the parser counts the lines of correctly. YAML takes both
+// line ends for the same, within texts too.
+func unixEnds(doc []byte) []byte { return bytes.ReplaceAll(doc, []byte("\r\n"), []byte("\n")) }
 
 // protect turns a panic of the parser over foreign bytes into an error.
 func protect(f func() error) (err error) {
@@ -81,6 +85,7 @@ func (s yamlSyntax) insert(doc []byte, e edit) ([][]byte, error) {
 		if at := strings.Index(header, ":"); yamlNull.MatchString(header[at+1:]) {
 			header = header[:at+1] + yamlNull.ReplaceAllString(header[at+1:], "$2")
 		}
+		header = strings.TrimRight(header, "\r\n") + l.nl
 		return [][]byte{l.with(l.key, l.key+1, header, item)}, nil
 	}
 	item := l.item(e, l.dash)

@@ -66,6 +66,9 @@ func readYAMLList(doc []byte, e edit) (yamlList, error) {
 	for _, m := range members {
 		if m.Key.GetToken().Value == e.place[0] {
 			l.key = m.Key.GetToken().Position.Line - 1
+			if l.key >= l.end || !strings.HasPrefix(l.lines[l.key], l.indent+e.place[0]+":") {
+				return l, errShape // its name is in quotes, or on a line with others
+			}
 			return l, l.readItems(m.Value)
 		}
 	}
