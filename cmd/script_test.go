@@ -71,6 +71,7 @@ func TestScripts(t *testing.T) {
 			"answer":     cmdAnswer,
 			"empty":      cmdEmpty,
 			"expand":     cmdExpand,
+			"which":      cmdWhich,
 			"fault":      cmdFault,
 			"remote":     cmdRemote,
 			"takeport":   cmdTakePort,
