@@ -1,0 +1,107 @@
+package conformance_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// The programs that TestMain builds.
+var (
+	mcpctl string
+	server string // go-sdk's conformance server, at the version of go.mod
+)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "mcpctl-conformance-")
+	if err == nil {
+		mcpctl, err = build(dir, "github.com/mcpctl/mcpctl/cmd/mcpctl", raceDetector())
+	}
+	if err == nil {
+		server, err = build(dir, "github.com/modelcontextprotocol/go-sdk/conformance/everything-server", false)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		_ = os.RemoveAll(dir)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := os.RemoveAll(dir); err != nil && code == 0 {
+			fmt.Fprintln(os.Stderr, "conformance:", err) // a process that still runs holds it, on Windows
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
+
+func build(dir, pkg string, race bool) (string, error) {
+	program := filepath.Join(dir, filepath.Base(pkg))
+	if runtime.GOOS == "windows" {
+		program += ".exe"
+	}
+	args := []string{"build", "-o", program}
+	if race {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, pkg)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+	}
+	return program, nil
+}
+
+// raceDetector tells whether the tests run under the race detector.
+func raceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return false
+	}
+	for _, s := range info.Settings {
+		if s.Key == "-race" {
+			return s.Value == "true"
+		}
+	}
+	return false
+}
+
+// packages is where npm put the suite and the Node it needs.
+func packages(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../.ci/npm/node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "@modelcontextprotocol", "conformance")); errors.Is(err, os.ErrNotExist) {
+		t.Fatal("the conformance suite is missing. Run: bash .ci/setup")
+	}
+	return dir
+}
+
+// node is the Node.js 22 that is pinned with the suite, or the one on PATH where
+// npm has none for this machine.
+func node(t *testing.T) string {
+	t.Helper()
+	name := "node"
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	pinned, err := filepath.Glob(filepath.Join(packages(t), "node-*", "bin", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pinned) > 0 {
+		return pinned[0]
+	}
+	path, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatalf("this test needs Node.js 22 or newer: %v. Install it from https://nodejs.org, then run: bash .ci/setup", err)
+	}
+	return path
+}
