@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os/exec"
 	"slices"
 
@@ -48,17 +47,13 @@ func (s *Server) openUpstream(up Upstream, version string) (gateway.Upstream, er
 // openURL makes an upstream that is reached over HTTP, with a credential of the
 // server's.
 func (s *Server) openURL(up Upstream) (gateway.Upstream, error) {
-	header := http.Header{}
-	for name, value := range up.Headers {
-		header.Set(name, value)
-	}
 	base := wire.NewTransport()
 	s.upstreams = append(s.upstreams, closerFunc(base.CloseIdleConnections))
 	transport, err := s.credentials.transport(up, base)
 	if err != nil {
 		return nil, err
 	}
-	return gateway.URL{Address: up.URL, Header: header, HTTP: transport, Logger: s.log.With("upstream", up.Name)}, nil
+	return gateway.URL{Address: up.URL, HTTP: s.withHeaders(up, transport), Logger: s.log.With("upstream", up.Name)}, nil
 }
 
 func (s *Server) openBuiltin(up Upstream, version string) (gateway.Upstream, error) {
