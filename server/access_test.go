@@ -248,3 +248,28 @@ func TestCloseWithoutRun(t *testing.T) {
 	s.Close()
 	s.Close()
 }
+
+// Each bound of the configuration holds.
+func TestBounds(t *testing.T) {
+	w := start(t, commandUpstream(t), func(o *server.Options) {
+		o.Config.Limits = server.Limits{Body: 4 << 10, Sessions: 1, PendingRequests: 2, Token: 8 << 10}
+	})
+	token := w.token(w.sample.Ada)
+	s := w.streamable(token)
+	id, _ := s.http.Session()
+	if resp, body := w.do("POST", "/mcp", token, `{"jsonrpc":"2.0","id":1,"method":"ping","params":"`+strings.Repeat("x", 4<<10)+`"}`, wire.HeaderSession, id); resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("a large message: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := w.do("POST", "/mcp", strings.Repeat("x", 8<<10+1), initialize); resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a large token: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := w.do("POST", "/mcp", w.token(w.sample.Grace), initialize); resp.StatusCode != http.StatusServiceUnavailable && resp.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("one session too many: %d %s", resp.StatusCode, body)
+	}
+	for range 2 {
+		s.begin("silent", `{}`)
+	}
+	if resp, body := w.do("POST", "/mcp", token, `{"jsonrpc":"2.0","id":99,"method":"ping"}`, wire.HeaderSession, id, wire.HeaderProtocol, "2025-11-25"); resp.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("one request too many: %d %s", resp.StatusCode, body)
+	}
+}

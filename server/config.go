@@ -108,6 +108,15 @@ type ProcessLimits struct {
 type Limits struct {
 	Body            Size `yaml:"body"`              // of one message of a client; 8 MiB
 	SessionsPerUser int  `yaml:"sessions_per_user"` // over each transport; 100
+	// Of all users together, for each transport; zero is the default of
+	// wire.FrontOptions.
+	Sessions        int           `yaml:"sessions"`
+	SessionIdle     time.Duration `yaml:"session_idle"`
+	PendingRequests int           `yaml:"pending_requests"` // without an answer, of one session
+	Queue           int           `yaml:"queue"`            // messages waiting on one stream
+	EventBytes      Size          `yaml:"event_bytes"`      // kept for a client that is away
+	// Token is the largest token; the header has as much room again and 32 KiB.
+	Token Size `yaml:"token"`
 	// What one user may ask for; without bounds when zero.
 	RequestsPerMinute  int         `yaml:"requests_per_minute"`
 	Burst              int         `yaml:"burst"` // at once; a sixth of RequestsPerMinute when zero

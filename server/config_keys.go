@@ -36,6 +36,12 @@ func (r *configReader) root(n ast.Node) {
 		{"limits", r.section(
 			field{"body", r.size(&c.Limits.Body, minBody, maxBody)},
 			field{"sessions_per_user", r.integer(&c.Limits.SessionsPerUser, 1, 10_000)},
+			field{"sessions", r.integer(&c.Limits.Sessions, 1, 1_000_000)},
+			field{"session_idle", r.duration(&c.Limits.SessionIdle, time.Minute, 7*24*time.Hour)},
+			field{"pending_requests", r.integer(&c.Limits.PendingRequests, 1, 1_000_000)},
+			field{"queue", r.integer(&c.Limits.Queue, 16, 1<<16)},
+			field{"event_bytes", r.size(&c.Limits.EventBytes, 1<<10, 1<<30)},
+			field{"token", r.size(&c.Limits.Token, 4<<10, 256<<10)},
 			field{"requests_per_minute", r.integer(&c.Limits.RequestsPerMinute, 1, 1_000_000)},
 			field{"burst", r.integer(&c.Limits.Burst, 1, 1_000_000)},
 			field{"concurrent_requests", r.integer(&c.Limits.ConcurrentRequests, 1, 1_000_000)},

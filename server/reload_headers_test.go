@@ -19,7 +19,10 @@ func TestHeadersChange(t *testing.T) {
 	}}
 	s := &Server{}
 	var got http.Header
-	next := roundTripper(func(r *http.Request) (*http.Response, error) { got = r.Header; return httptest.NewRecorder().Result(), nil })
+	next := roundTripper(func(r *http.Request) (*http.Response, error) {
+		got = r.Header
+		return httptest.NewRecorder().Result(), nil
+	})
 	crm, files := s.withHeaders(cfg.Upstreams[0], next), s.withHeaders(cfg.Upstreams[1], next)
 	ask := func(rt http.RoundTripper) string {
 		r := httptest.NewRequest("POST", "/", nil)

@@ -207,7 +207,8 @@ func (s *Server) openAuth() error {
 		return fmt.Errorf("preparing look-ups of groups: %w", err)
 	}
 	verifier, err := auth.New(auth.Options{
-		Cloud: auth.Cloud(e.Cloud), Authority: e.Authority, TenantIDs: s.cfg.tenants(), Audiences: s.cfg.audiences(),
+		MaxTokenBytes: int(s.cfg.Limits.Token),
+		Cloud:         auth.Cloud(e.Cloud), Authority: e.Authority, TenantIDs: s.cfg.tenants(), Audiences: s.cfg.audiences(),
 		RequiredScopes: e.RequiredScopes, RequiredRoles: e.RequiredRoles, AllowedClients: e.AllowedClients,
 		NeedGroups: s.cfg.needsGroups(), Groups: groups, ClaimsMapping: e.ClaimsMapping,
 		HTTPClient: client, Observer: auth.Observer{Verified: s.metrics.tokenJudged, Fetched: s.metrics.keysFetched}, Logger: s.log,
