@@ -137,6 +137,7 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 		Owner:               func(r *http.Request) string { return principal(r.Context()) }, // never "": the guard is before it
 		Serve:               gw.Serve,
 		Stateless:           gw.Stateless,
+		CheckParams:         gw.CheckParams,
 		MaxMessage:          int(s.cfg.Limits.Body),
 		MaxSessionsPerOwner: s.cfg.Limits.SessionsPerUser,
 		MaxSessions:         s.cfg.Limits.Sessions,

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mark3labs/mcp-go/mcp"
+
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -30,7 +32,8 @@ type hub struct {
 
 	mu    sync.Mutex
 	last  int64
-	calls map[string]*hubCall // by the id that the upstream knows
+	calls map[string]*hubCall  // by the id that the upstream knows
+	tools map[string]*mcp.Tool // those that mirror arguments in headers, as last shown
 }
 
 // hubCall is one stateless call.
@@ -70,7 +73,7 @@ var errTooManyHubs = errors.New("too many clients")
 // Stateless works on one message of MCP 2026-07-28; it is
 // wire.FrontOptions.Stateless.
 func (g *Gateway) Stateless(ctx context.Context, c *wire.Call) {
-	key := g.hubKey(ctx, c)
+	key := g.hubKey(ctx, c.Version, c.Frame)
 	use, err := g.acquireHub(ctx, key)
 	if err != nil {
 		g.opts.Logger.Error("the upstream could not be opened", "reason", err)
@@ -88,10 +91,10 @@ func (g *Gateway) Stateless(ctx context.Context, c *wire.Call) {
 }
 
 // hubKey says which calls may share an upstream connection.
-func (g *Gateway) hubKey(ctx context.Context, c *wire.Call) string {
+func (g *Gateway) hubKey(ctx context.Context, version string, f wire.Frame) string {
 	hash := sha256.New()
 	for _, part := range [][]byte{
-		[]byte(g.opts.Steps.owner(ctx)), []byte(c.Version), wire.Lookup(c.Frame.Raw, "params", "_meta", metaCapabilities),
+		[]byte(g.opts.Steps.owner(ctx)), []byte(version), wire.Lookup(f.Raw, "params", "_meta", metaCapabilities),
 	} {
 		_, _ = fmt.Fprintf(hash, "%d:%s", len(part), part)
 	}
@@ -216,6 +219,9 @@ func (h *hub) deliver(ctx context.Context, f wire.Frame) error {
 	if call == nil {
 		h.log.Debug("a message of the upstream that belongs to no call was dropped", "method", f.Method)
 		return nil
+	}
+	if f.Kind == wire.Response && !f.Failed && call.to.Frame.Method == "tools/list" {
+		h.learn(call.to.Frame, f)
 	}
 	var err error
 	switch {
