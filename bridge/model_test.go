@@ -299,7 +299,8 @@ func (s *modelSession) stream() *modelStream {
 
 // listen serves the general stream, or the rest of another.
 func (s *modelSession) listen(w http.ResponseWriter, r *http.Request, life context.Context) {
-	st, from := s.general, 0
+	var from int
+	st := s.general
 	if last := r.Header.Get("Last-Event-Id"); last != "" {
 		name, seq, _ := strings.Cut(last, "-")
 		s.mu.Lock()

@@ -133,7 +133,7 @@ func (w *world) up() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.http = &http.Server{Handler: w.server} //nolint:gosec // a test's
+	w.http = &http.Server{Handler: w.server}
 	srv := w.http
 	go func() { _ = srv.Serve(ln) }()
 }

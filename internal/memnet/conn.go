@@ -84,14 +84,14 @@ func (d *direction) close(writer bool) {
 
 // read takes what there is; a nil channel means that the call is over, else it
 // has to wait for it.
-func (d *direction) read(p []byte) (int, error, <-chan struct{}) { //nolint:revive // the channel says how to go on
+func (d *direction) read(p []byte) (int, <-chan struct{}, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
 	case d.gone:
-		return 0, net.ErrClosed, nil
+		return 0, nil, net.ErrClosed
 	case d.err != nil:
-		return 0, d.err, nil
+		return 0, nil, d.err
 	case d.frozen:
 	case len(d.b) > 0:
 		n := copy(p, d.b)
@@ -99,30 +99,30 @@ func (d *direction) read(p []byte) (int, error, <-chan struct{}) { //nolint:revi
 		d.changed()
 		return n, nil, nil
 	case d.ended:
-		return 0, io.EOF, nil
+		return 0, nil, io.EOF
 	}
-	return 0, nil, d.news
+	return 0, d.news, nil
 }
 
-func (d *direction) write(p []byte) (int, error, <-chan struct{}) { //nolint:revive // the channel says how to go on
+func (d *direction) write(p []byte) (int, <-chan struct{}, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
 	case d.ended:
-		return 0, net.ErrClosed, nil
+		return 0, nil, net.ErrClosed
 	case d.err != nil:
-		return 0, d.err, nil
+		return 0, nil, d.err
 	case d.gone && !d.frozen:
-		return 0, io.ErrClosedPipe, nil
+		return 0, nil, io.ErrClosedPipe
 	}
 	n := min(len(p), window-len(d.b))
 	if n == 0 && len(p) > 0 {
-		return 0, nil, d.news
+		return 0, d.news, nil
 	}
 	d.b = append(d.b, p[:n]...)
 	d.changed()
 	if n < len(p) {
-		return n, nil, d.news
+		return n, d.news, nil
 	}
 	return n, nil, nil
 }
@@ -141,7 +141,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		if c.reading.passed() {
 			return 0, c.failed("read", os.ErrDeadlineExceeded)
 		}
-		n, err, wait := c.in.read(p)
+		n, wait, err := c.in.read(p)
 		if wait == nil {
 			if err != nil && err != io.EOF { //nolint:errorlint // as it is
 				err = c.failed("read", err)
@@ -161,7 +161,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		if c.writing.passed() {
 			return done, c.failed("write", os.ErrDeadlineExceeded)
 		}
-		n, err, wait := c.out.write(p[done:])
+		n, wait, err := c.out.write(p[done:])
 		done += n
 		if err != nil {
 			return done, c.failed("write", err)
