@@ -52,6 +52,8 @@ type Server struct {
 	sse      *wire.SSEFront
 	audit    *auditLog
 	http     *http.Server
+	// connections says which of http's are busy.
+	connections connections
 
 	landing     *landingPage
 	certificate *certificate // nil without TLS
@@ -125,6 +127,7 @@ func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
 		// Room for the largest token above what other headers need.
 		MaxHeaderBytes: s.verifier.Load().MaxTokenBytes() + 32<<10,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnState:      s.connections.track,
 	}
 	s.watch()
 	s.setConfig(s.cfg)
@@ -310,14 +313,19 @@ func (s *Server) stop(ctx context.Context, failed <-chan error) error {
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- s.http.Shutdown(limited) }()
+	// No new connections; those that there are get answers. http.Server.Shutdown
+	// comes last, as it drops requests that it has not read yet.
+	s.http.SetKeepAlivesEnabled(false)
+	_ = s.listener.Close()
+	<-failed // Serve ends with its listener
 	s.closeFronts(limited)
-	err := <-done
+	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
+	defer cancelLast()
+	s.connections.settle(last)
+	err := s.http.Shutdown(last)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.http.Close()
 	}
-	<-failed
 	s.Close()
 	return err
 }

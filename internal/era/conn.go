@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http/httptrace"
 	"sync"
 	"time"
@@ -187,10 +186,7 @@ func (r *connRemote) write(ctx context.Context, f wire.Frame) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if errors.Is(err, wire.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
-		return fmt.Errorf("%w: %w", ErrGone, err)
-	}
-	return err
+	return fmt.Errorf("%w: %w", ErrGone, err) // a process says how it exited
 }
 
 func (r *connRemote) markCancelled(id wire.ID) {

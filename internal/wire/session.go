@@ -194,9 +194,20 @@ func (s *Session) Close() error {
 	return nil
 }
 
+// CloseRefusing is Close without the wait; open requests are answered as r says.
+// Requests that come later are told, like any of a session that is over, to open
+// a new one.
+func (s *Session) CloseRefusing(r Refusal) {
+	s.endWith(ErrClosed, func(id ID) outgoing { return outgoing{frame: r.answer(id), refusal: &r} })
+}
+
 // end closes the session for cause, once. Open requests are answered with the
 // given text.
 func (s *Session) end(cause error, text string) {
+	s.endWith(cause, func(id ID) outgoing { return outgoing{frame: NewError(id, CodeInternal, text, nil)} })
+}
+
+func (s *Session) endWith(cause error, answer func(id ID) outgoing) {
 	s.mu.Lock()
 	if s.cause != nil {
 		s.mu.Unlock()
@@ -205,7 +216,7 @@ func (s *Session) end(cause error, text string) {
 	open := s.pending
 	s.pending = map[string]*pendingRequest{}
 	for _, p := range open {
-		s.finish(p, outgoing{frame: NewError(p.id, CodeInternal, text, nil)})
+		s.finish(p, answer(p.id))
 	}
 	s.cause = cause
 	close(s.done)

@@ -19,12 +19,8 @@ func explain(id wire.ID, err error, late bool) (*wire.Refusal, wire.Frame) {
 	case errors.As(err, &refusal):
 		return refusal, refusal.For(id)
 	case late, errors.Is(err, wire.ErrSessionLost):
-		// The client opens a new session and asks again: nothing was done.
-		r := &wire.Refusal{
-			Status: http.StatusNotFound,
-			Answer: wire.NewError(id, CodeUpstream, "The session has ended: the MCP server behind this gateway was restarted. Open a new session.", nil),
-		}
-		return r, r.Answer
+		r := sessionEnded()
+		return &r, r.For(id)
 	case errors.As(err, &status) && status.Answer.Kind == wire.Response && status.Status != http.StatusUnauthorized && status.Status != http.StatusForbidden:
 		return nil, status.Answer.WithID(id)
 	case errors.Is(err, era.ErrGone), errors.Is(err, wire.ErrNoAnswer):
@@ -35,4 +31,12 @@ func explain(id wire.ID, err error, late bool) (*wire.Refusal, wire.Frame) {
 		return nil, wire.NewError(id, CodeUpstream, "Too many requests of this session wait for their answers. Try again when some have come.", nil)
 	}
 	return nil, wire.NewError(id, CodeUpstream, "The MCP server behind this gateway did not answer the request. Its operator finds the reason in the gateway's log.", nil)
+}
+
+// sessionEnded makes a client open a new session and ask again: nothing was done.
+func sessionEnded() wire.Refusal {
+	return wire.Refusal{
+		Status: http.StatusNotFound,
+		Answer: wire.NewError(nil, CodeUpstream, "The session has ended: the MCP server behind this gateway was restarted. Open a new session.", nil),
+	}
 }

@@ -60,8 +60,8 @@ type question struct {
 // Bounds of what the mux remembers.
 const (
 	maxOpenCalls     = maxInFlight // of one client
-	maxQuestions     = 1000 // of the upstream
-	maxSubscriptions = 1000 // of one client
+	maxQuestions     = 1000        // of the upstream
+	maxSubscriptions = 1000        // of one client
 )
 
 // How long a client may leave its queue full before it is cut off, since it

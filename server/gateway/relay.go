@@ -70,13 +70,16 @@ func (r *relay) run(ctx context.Context) {
 		}
 	})
 	err := r.down(ctx)
-	if errors.Is(context.Cause(ctx), errUpstream) {
-		r.answerOpen("The MCP server behind this gateway stopped before it answered. The work may or may not have been done. The next request starts a new session.")
-	} else if !ended(err) {
+	died := errors.Is(context.Cause(ctx), errUpstream)
+	if !died && !ended(err) {
 		r.log.Warn("passing a message to the client failed", "reason", err)
 	}
 	cancel(errClient)
 	pumps.Wait()
+	if died {
+		r.answerOpen("The MCP server behind this gateway stopped before it answered. The work may or may not have been done. The next request starts a new session.")
+		r.client.CloseRefusing(sessionEnded()) // what came in since is not lost
+	}
 }
 
 // upstreamGone is told when the upstream has ended.
@@ -271,7 +274,15 @@ func (r *relay) answerOpen(text string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	for _, q := range r.takeAll() {
-		if err := r.settle(ctx, q, wire.NewError(q.id, CodeUpstream, text, nil)); err != nil {
+		f := wire.NewError(q.id, CodeUpstream, text, nil)
+		if r.lost.before(q.started) {
+			refusal := sessionEnded()
+			f = refusal.For(q.id)
+			r.mu.Lock()
+			r.refusals[q.id.Key()] = &refusal
+			r.mu.Unlock()
+		}
+		if err := r.settle(ctx, q, f); err != nil {
 			r.log.Debug("an answer was lost", "reason", err)
 		}
 	}
