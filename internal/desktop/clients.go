@@ -140,7 +140,7 @@ func continueFile(s System) (string, error) {
 	dir := s.env("CONTINUE_GLOBAL_DIR", s.join(s.Home, ".continue"))
 	file, old := s.join(dir, "config.yaml"), s.join(dir, "config.json")
 	if !s.Exists(file) && s.Exists(old) {
-		return "", errors.New("Continue is still configured by " + old + ", which a new config.yaml would hide. " + //nolint:staticcheck // a name
+		return "", errors.New("Continue is still configured by " + old + ", which a new config.yaml would hide. " +
 			"Migrate it first, as https://docs.continue.dev/reference/yaml-migration says")
 	}
 	return file, nil

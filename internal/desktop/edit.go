@@ -151,7 +151,7 @@ func (c Config) edit(name string) edit {
 func (c Config) parsing(err error) error {
 	var at *SyntaxError
 	if errors.As(err, &at) {
-		return fmt.Errorf("%s:%d:%d can't be parsed, and was left as it is: %w", c.Path, at.Line, at.Column, err)
+		return fmt.Errorf("%s can't be parsed, and was left as it is: %w", c.Path, err)
 	}
 	return fmt.Errorf("%s %w", c.Path, err)
 }
@@ -163,10 +163,7 @@ func (c Config) prove(doc []byte, results [][]byte, e edit) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	want, err := c.wanted(before, e)
-	if err != nil {
-		return nil, err
-	}
+	want := wanted(before, e)
 	for _, result := range results {
 		after, err := parse(c.Client.syntax, result)
 		if err == nil && same(want, normal(after, e)) {
@@ -177,7 +174,7 @@ func (c Config) prove(doc []byte, results [][]byte, e edit) ([]byte, error) {
 }
 
 // wanted is the value of the document after the edit.
-func (c Config) wanted(before any, e edit) (any, error) {
+func wanted(before any, e edit) any {
 	root, _ := before.(map[string]any)
 	if before == nil {
 		root = e.fresh.value()
@@ -203,7 +200,7 @@ func (c Config) wanted(before any, e edit) (any, error) {
 			entries[e.name] = e.entry.value()
 		}
 		in[last] = entries
-		return normal(root, e), nil
+		return normal(root, e)
 	}
 	items, _ := in[last].([]any)
 	items = slices.Clone(items)
@@ -217,7 +214,7 @@ func (c Config) wanted(before any, e edit) (any, error) {
 		items[at] = e.entry.value()
 	}
 	in[last] = items
-	return normal(root, e), nil
+	return normal(root, e)
 }
 
 // normal is the document's value without places that hold no entry, and with
@@ -272,41 +269,39 @@ type named struct {
 
 // servers finds the entries in the document's value.
 func (c Config) servers(root any) ([]named, error) {
-	wrong := func(what string, v any) error {
-		return fmt.Errorf("%s was left as it is: %s should be %s, and is %s", c.Path, what, kindOf(map[string]any{}), kindOf(v))
+	wrong := func(what, want string, v any) error {
+		return fmt.Errorf("%s was left as it is: %s should be %s, and is %s", c.Path, what, want, kindOf(v))
 	}
-	in := root
-	for i, key := range c.Client.place {
+	in, what := root, "it"
+	for _, key := range c.Client.place {
 		m, ok := in.(map[string]any)
 		if in != nil && !ok {
-			what := "it"
-			if i > 0 {
-				what = c.Client.place[i-1]
-			}
-			return nil, wrong(what, in)
+			return nil, wrong(what, tableKind, in)
 		}
-		in = m[key]
+		in, what = m[key], key
 	}
-	last := c.Client.place[len(c.Client.place)-1]
 	var list []named
 	switch v := in.(type) {
 	case nil:
 	case map[string]any:
 		if c.Client.list {
-			return nil, fmt.Errorf("%s was left as it is: %s should be a list", c.Path, last)
+			return nil, wrong(what, listKind, in)
 		}
 		for name, entry := range v {
 			list = append(list, named{name, entry})
 		}
 	case []any:
 		if !c.Client.list {
-			return nil, wrong(last, in)
+			return nil, wrong(what, tableKind, in)
 		}
 		for _, item := range v {
 			list = append(list, named{nameOf(item), item})
 		}
 	default:
-		return nil, wrong(last, in)
+		if c.Client.list {
+			return nil, wrong(what, listKind, in)
+		}
+		return nil, wrong(what, tableKind, in)
 	}
 	return list, nil
 }
@@ -331,14 +326,18 @@ func nameOf(item any) string {
 	return name
 }
 
+// What people call the kinds of values.
+const (
+	tableKind = "a table of names and values"
+	listKind  = "a list"
+)
+
 func kindOf(v any) string {
 	switch v.(type) {
-	case nil:
-		return "nothing"
 	case map[string]any:
-		return "a table of names and values"
+		return tableKind
 	case []any:
-		return "a list"
+		return listKind
 	case string:
 		return "a text"
 	}

@@ -51,9 +51,10 @@ func TestAdd(t *testing.T) {
 		"YAML, no list": {"continue", lines(`name: Ada's # mine`, `models: []`), lines(`name: Ada's # mine`, `models: []`, `mcpServers:`, `  - name: contoso`, `    command: /usr/bin/mcpctl`, `    args:`, `      - bridge`, `      - "https://mcp.contoso.com/mcp"`)},
 		"YAML, a list in between": {"continue", lines(`mcpServers:`, `- name: a`, `  command: a # a's`, ``, `# models`, `models: []`),
 			lines(`mcpServers:`, `- name: a`, `  command: a # a's`, `- name: contoso`, `  command: /usr/bin/mcpctl`, `  args:`, `    - bridge`, `    - "https://mcp.contoso.com/mcp"`, ``, `# models`, `models: []`)},
-		"YAML, an empty list":     {"continue", "mcpServers: [] # none\n", "mcpServers: [{name: contoso, command: /usr/bin/mcpctl, args: [bridge, \"https://mcp.contoso.com/mcp\"]}] # none\n"},
-		"YAML, null":              {"continue", "mcpServers: ~ # none\nx: 1", lines(`mcpServers: # none`, `  - name: contoso`, `    command: /usr/bin/mcpctl`, `    args:`, `      - bridge`, `      - "https://mcp.contoso.com/mcp"`) + "x: 1"},
-		"YAML, a text at the end": {"continue", "rules:\n  - |\n    text", lines(`mcpServers:`, `  - name: contoso`, `    command: /usr/bin/mcpctl`, `    args:`, `      - bridge`, `      - "https://mcp.contoso.com/mcp"`) + "rules:\n  - |\n    text"},
+		"YAML, an empty list":      {"continue", "mcpServers: [] # none\n", lines(`mcpServers: # none`, `  - name: contoso`, `    command: /usr/bin/mcpctl`, `    args:`, `      - bridge`, `      - "https://mcp.contoso.com/mcp"`)},
+		"YAML, a list in brackets": {"continue", "mcpServers: [{name: a}] # one\n", "mcpServers: [{name: a}, {name: contoso, command: /usr/bin/mcpctl, args: [bridge, \"https://mcp.contoso.com/mcp\"]}] # one\n"},
+		"YAML, null":               {"continue", "mcpServers: ~ # none\nx: 1", lines(`mcpServers: # none`, `  - name: contoso`, `    command: /usr/bin/mcpctl`, `    args:`, `      - bridge`, `      - "https://mcp.contoso.com/mcp"`) + "x: 1"},
+		"YAML, a text at the end":  {"continue", "rules:\n  - |\n    text", lines(`mcpServers:`, `  - name: contoso`, `    command: /usr/bin/mcpctl`, `    args:`, `      - bridge`, `      - "https://mcp.contoso.com/mcp"`) + "rules:\n  - |\n    text"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(t, test.client)
@@ -109,19 +110,19 @@ func TestRemove(t *testing.T) {
 // the text to paste.
 func TestRefused(t *testing.T) {
 	for name, test := range map[string]struct{ client, doc, want string }{
-		"a missing comma":               {"cursor", "{\n  \"a\": 1\n  \"b\": 2\n}", "FILE:3:3 can't be parsed, and was left as it is"},
-		"a comment in strict JSON":      {"claude-desktop", "{\n  // no\n}", "FILE:2:3 can't be parsed"},
-		"half a file":                   {"claude-code", `{"mcpServers": {`, "FILE:1:"},
-		"a name twice":                  {"vscode", "{\"servers\": {},\n\"servers\": {}}", `FILE:2:1 can't be parsed, and was left as it is: line 2, column 1: "servers" is there twice`},
+		"a missing comma":               {"cursor", "{\n  \"a\": 1\n  \"b\": 2\n}", "FILE can't be parsed, and was left as it is: line 3, column 3: "},
+		"a comment in strict JSON":      {"claude-desktop", "{\n  // no\n}", "FILE can't be parsed, and was left as it is: line 2, column 3: "},
+		"half a file":                   {"claude-code", `{"mcpServers": {`, "FILE can't be parsed, and was left as it is: line 1, column "},
+		"a name twice":                  {"vscode", "{\"servers\": {},\n\"servers\": {}}", `FILE can't be parsed, and was left as it is: line 2, column 1: "servers" is there twice`},
 		"another kind of value":         {"cursor", `{"mcpServers": []}`, "mcpServers should be a table of names and values, and is a list"},
 		"no object at all":              {"cursor", `[1]`, "it should be a table of names and values, and is a list"},
-		"UTF-16":                        {"cursor", "\xff\xfe{\x00}\x00", "FILE:1:1 can't be parsed, and was left as it is: line 1, column 1: not UTF-8 text"},
+		"UTF-16":                        {"cursor", "\xff\xfe{\x00}\x00", "FILE can't be parsed, and was left as it is: line 1, column 1: not UTF-8 text"},
 		"nesting":                       {"cursor", strings.Repeat("[", 100_000), "nested too deeply"},
-		"TOML":                          {"codex", "a = 1\nb = = 2\n", "FILE:2:5 can't be parsed"},
-		"TOML, a key twice":             {"codex", "a = 1\na = 2\n", "FILE:2:1 can't be parsed"},
+		"TOML":                          {"codex", "a = 1\nb = = 2\n", "FILE can't be parsed, and was left as it is: line 2, column 5: "},
+		"TOML, a key twice":             {"codex", "a = 1\na = 2\n", "FILE can't be parsed, and was left as it is: line 2, column 1: "},
 		"YAML":                          {"continue", "a: b\nc: [1\n", "can't be parsed"},
 		"YAML, two documents":           {"continue", "a: b\n---\nc: d\n", "has more than one YAML document"},
-		"YAML, a key twice":             {"continue", "a: b\na: d\n", "FILE:2:1 can't be parsed"},
+		"YAML, a key twice":             {"continue", "a: b\na: d\n", "FILE can't be parsed, and was left as it is: line 2, column 1: "},
 		"YAML in braces":                {"continue", "{a: b}\n", "FILE is written in a way that can't be edited safely. Add this to it by hand:\nmcpServers:\n  - name: contoso\n"},
 		"YAML, an alias for the list":   {"continue", "x: &x\n  - name: a\nmcpServers: *x\n", "Add this to it by hand"},
 		"a table that is closed (TOML)": {"codex", "mcp_servers = 1\n", "mcp_servers should be a table"},

@@ -63,10 +63,12 @@ func readAll(path string) ([]byte, error) {
 func followLinks(path string) (string, error) {
 	for range 40 {
 		info, err := os.Lstat(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return path, nil
+		case err != nil:
 			return "", err
-		}
-		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		case info.Mode()&fs.ModeSymlink == 0:
 			return path, nil
 		}
 		to, err := os.Readlink(path)

@@ -177,29 +177,22 @@ func (h History) forget(r record) {
 // records are those of a file, or all if path is "", the last first. What can't
 // be read is left out: it is no reason to refuse a change.
 func (h History) records(path string) []record {
-	found, _ := filepath.Glob(filepath.Join(escapeGlob(h.Dir), "*"+backupMark+"*.json"))
 	var list []record
-	for _, name := range found {
-		var r record
-		data, err := os.ReadFile(name)
+	for _, name := range names(h.Dir) {
+		if !strings.Contains(name, backupMark) || !strings.HasSuffix(name, ".json") {
+			continue
+		}
+		r := record{name: filepath.Join(h.Dir, name)}
+		data, err := os.ReadFile(r.name)
 		if err != nil || json.Unmarshal(data, &r) != nil || path != "" && r.Path != path {
 			continue
 		}
-		r.name = name
 		list = append(list, r)
 	}
 	slices.SortFunc(list, func(a, b record) int {
 		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(b.name, a.name))
 	})
 	return list
-}
-
-// escapeGlob makes a folder's name mean itself.
-func escapeGlob(dir string) string {
-	if os.PathSeparator == '\\' {
-		return dir // where patterns have no escape
-	}
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(dir)
 }
 
 // versions are the earlier contents of a file, the last first.

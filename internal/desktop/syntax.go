@@ -81,7 +81,7 @@ func position(doc []byte, offset int) (line, column int) {
 	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
 }
 
-// parse is c's parser behind the checks that all of them need.
+// parse is the syntax's parser behind the checks that all of them need.
 func parse(s syntax, doc []byte) (value any, err error) {
 	switch {
 	case len(doc) > MaxSize:
@@ -117,8 +117,7 @@ func tooDeep(doc []byte) (at int, ok bool) {
 	return 0, false
 }
 
-// same compares values of documents. A place that holds no entry counts as one
-// that is not there, and not-a-number as itself.
+// same compares values of documents. Not-a-number counts as itself.
 func same(a, b any) bool {
 	switch a := a.(type) {
 	case map[string]any:

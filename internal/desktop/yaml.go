@@ -77,15 +77,12 @@ func (s yamlSyntax) insert(doc []byte, e edit) ([][]byte, error) {
 		return s.begin(doc, e), nil
 	case l.key < 0:
 		return s.newKey(l, e), nil
-	case l.flow != nil:
+	case l.flow != nil && !yamlNothing.MatchString(l.value()):
 		return insertFlow(l, e)
 	case len(l.items) == 0:
 		item := l.item(e, l.indent+l.unit())
-		header := l.lines[l.key]
-		if at := strings.Index(header, ":"); yamlNull.MatchString(header[at+1:]) {
-			header = header[:at+1] + yamlNull.ReplaceAllString(header[at+1:], "$2")
-		}
-		header = strings.TrimRight(header, "\r\n") + l.nl
+		value := yamlNothing.ReplaceAllString(l.value(), "$1")
+		header := strings.TrimRight(l.indent+e.place[0]+":"+value, "\r\n") + l.nl
 		return [][]byte{l.with(l.key, l.key+1, header, item)}, nil
 	}
 	item := l.item(e, l.dash)
@@ -96,8 +93,8 @@ func (s yamlSyntax) insert(doc []byte, e edit) ([][]byte, error) {
 	}, nil
 }
 
-// yamlNull is a value of nothing, and what stands after it.
-var yamlNull = regexp.MustCompile(`^([ \t]*(?:null|Null|NULL|~))((?:[ \t].*)?[\r\n]*)$`)
+// yamlNothing is a value that holds no items, and what stands after it.
+var yamlNothing = regexp.MustCompile(`^[ \t]*(?:null|Null|NULL|~|\[[ \t]*\])((?:[ \t].*)?[\r\n]*)$`)
 
 func (s yamlSyntax) begin(doc []byte, e edit) [][]byte {
 	l := yamlList{doc: doc, nl: newline(doc), lines: yamlLines(doc)}
@@ -125,7 +122,7 @@ func insertFlow(l yamlList, e edit) ([][]byte, error) {
 	open := bytes.LastIndexByte(l.doc[:closing], '[')
 	end := len(bytes.TrimRight(l.doc[:closing], " \t\r\n"))
 	item := yamlFlow(e.entry)
-	if end == open+1 {
+	if end == open+1 { // a list of nothing, on several lines
 		return [][]byte{splice(l.doc, end, end, item)}, nil
 	}
 	return [][]byte{splice(l.doc, end, end, ", "+item), splice(l.doc, end, end, " "+item)}, nil
@@ -148,14 +145,12 @@ func (s yamlSyntax) remove(doc []byte, e edit, whole bool) ([]byte, error) {
 	if len(l.items) > 1 {
 		return l.with(start, end), nil
 	}
-	if whole && start == l.key+1 && strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(l.lines[l.key]), e.place[0]+":")) == "" {
+	value := strings.TrimRight(l.value(), "\r\n")
+	if whole && start == l.key+1 && strings.TrimSpace(value) == "" {
 		return l.with(l.key, end), nil
 	}
-	header := strings.TrimRight(l.lines[l.key], "\r\n")
-	if at := strings.Index(header, ":"); strings.TrimSpace(header[at+1:]) == "" {
-		header = header[:at+1] + " []"
-	}
-	return l.with(l.key, end, append([]string{header + l.nl}, l.lines[l.key+1:start]...)...), nil
+	header := l.indent + e.place[0] + ": []" + strings.TrimRight(value, " \t") + l.nl
+	return l.with(l.key, end, append([]string{header}, l.lines[l.key+1:start]...)...), nil
 }
 
 func findYAMLItem(doc []byte, e edit) (yamlList, int, error) {

@@ -159,6 +159,12 @@ func (e *yamlEnd) at(doc []byte) int {
 
 func indentOf(line string) string { return line[:len(line)-len(strings.TrimLeft(line, " "))] }
 
+// value is what stands after the key in its line, with the line's end.
+func (l yamlList) value() string {
+	_, value, _ := strings.Cut(l.lines[l.key], ":")
+	return value
+}
+
 // unit is how much deeper items stand than their key.
 func (l yamlList) unit() string { return "  " }
 
