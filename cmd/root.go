@@ -59,6 +59,7 @@ To try it:    mcpctl demo`,
 		newCall(deps, runCall),
 		newExplain(deps, runExplain),
 		newServe(deps, runServe),
+		newSetup(deps),
 		newDemo(deps),
 		newVersion(deps),
 	)

@@ -193,6 +193,32 @@ func TestAnswersComeBackAsWritten(t *testing.T) {
 	}
 }
 
+func TestOperatorsPartOfTheConfigurationIsKept(t *testing.T) {
+	config := func(a registration.Answers) []byte {
+		for _, f := range registration.Files(a.Fill(), registration.IDs{}) {
+			if f.Name == registration.ConfigFile {
+				return f.Data
+			}
+		}
+		return nil
+	}
+	old := []byte(strings.Replace(string(config(good())), "builtin: [whoami]", "url: https://crm.internal/mcp", 1))
+	a := good()
+	a.Scopes = []string{"Mcp.Other"}
+	got := string(registration.KeepOwn(old, config(a)))
+	if !strings.Contains(got, "Mcp.Other") || !strings.Contains(got, "crm.internal") || strings.Contains(got, "Mcp.Access") {
+		t.Errorf("%s", got)
+	}
+	if _, err := server.ParseConfig("mcpctl.yaml", []byte(got)); err != nil {
+		t.Error(err)
+	}
+	for _, foreign := range []string{"", "listen: 127.0.0.1:1\n"} {
+		if got := registration.KeepOwn([]byte(foreign), config(a)); string(got) != string(config(a)) {
+			t.Errorf("%q: %s", foreign, got)
+		}
+	}
+}
+
 // normal makes no difference between no list and an empty one.
 func normal(a registration.Answers) registration.Answers {
 	for _, list := range []*[]string{&a.MoreURLs, &a.Scopes, &a.Roles, &a.Clients, &a.RedirectURIs, &a.GraphPermissions} {

@@ -45,7 +45,7 @@ func (a Answers) guide(ids IDs) []byte {
 	}
 	line("## 3. Serve")
 	line("")
-	line("Put your MCP server under `upstreams` in `%s`, then:", ConfigFile)
+	line("Put your MCP server under `upstreams` in `%s`, whose lower part is yours to edit, then:", ConfigFile)
 	line("")
 	line("```sh")
 	line("mcpctl serve --config %s", ConfigFile)

@@ -5,16 +5,26 @@ import (
 	"fmt"
 )
 
+// ownPart is the line from which on mcpctl.yaml is the operator's.
+const ownPart = "# From here on this file is yours: mcpctl setup entra leaves it as it is."
+
+// KeepOwn returns a new mcpctl.yaml with the operator's part of the old one.
+func KeepOwn(old, anew []byte) []byte {
+	mark := []byte("\n" + ownPart + "\n")
+	theirs, ours := bytes.Index(old, mark), bytes.Index(anew, mark)
+	if theirs < 0 || ours < 0 {
+		return anew
+	}
+	return append(bytes.Clone(anew[:ours]), old[theirs:]...)
+}
+
 // serverConfig is the mcpctl.yaml that goes with the registration.
 func (a Answers) serverConfig(ids IDs) []byte {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Configuration of: mcpctl serve --config %s", ConfigFile)
-	line("# Relative paths start at the folder of this file.")
-	line("# The ids are those that %s has put into %s.", ScriptFile, ResultFile)
-	line("")
-	line("# Behind a reverse proxy on the same machine leave it as it is.")
-	line("listen: 127.0.0.1:8080")
+	line("# This part is written by mcpctl setup entra. The ids are those that %s", ScriptFile)
+	line("# has put into %s.", ResultFile)
 	line("public_url: %s", yamlQuote(a.PublicURL))
 	line("")
 	line("entra:")
@@ -35,6 +45,12 @@ func (a Answers) serverConfig(ids IDs) []byte {
 		line("  public_client_id: %s", quotedID(ids.client()))
 	}
 	a.credentialConfig(line)
+	line("")
+	line(ownPart)
+	line("# Relative paths start at the folder of this file.")
+	line("")
+	line("# Behind a reverse proxy on the same machine leave it as it is.")
+	line("listen: 127.0.0.1:8080")
 	line("")
 	line("# The MCP server to protect. Put yours in place of the built-in tools:")
 	line("#   - name: files")
