@@ -59,9 +59,11 @@ await run({
   },
   "a server that dies is answered for and calls work again": async () => {
     await assert.rejects(remote.call("crash", {}), /stopped before it answered/);
-    // A call that comes while the session is still ending may share its fate.
     const again = () => remote.call("big", { bytes: 3 });
-    assert.equal((await again().catch(again)).content[0].text.length, 3);
+    // The bridge opens a new session unseen. Over HTTP+SSE a call that comes while the old one is still ending shares its
+    // fate: that transport has taken the call before it can say so.
+    const sse = bridge.includes("sse");
+    assert.equal((await again().catch((e) => (sse ? again() : Promise.reject(e)))).content[0].text.length, 3);
   },
   "nothing but JSON-RPC came": () => remote.close(),
 });
