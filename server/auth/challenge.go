@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mcpctl/mcpctl/internal/catalogue"
 )
 
 // answer is the body of a request that was not let in.
@@ -15,6 +17,7 @@ type answer struct {
 	Description string `json:"error_description"`
 	Fix         string `json:"fix,omitempty"`
 	Rule        Rule   `json:"rule,omitempty"`
+	Explain     string `json:"explain,omitempty"` // a command that says more about the rule
 	Metadata    string `json:"resource_metadata,omitempty"`
 }
 
@@ -29,6 +32,9 @@ func (m *Metadata) writeRefusal(w http.ResponseWriter, path string, err error) {
 	}
 	a := answer{
 		Error: refusal.OAuthError, Description: refusal.Description, Fix: refusal.Fix, Rule: refusal.Rule,
+	}
+	if _, ok := catalogue.LookupRule(string(refusal.Rule)); ok {
+		a.Explain = "mcpctl explain " + string(refusal.Rule)
 	}
 	switch refusal.Status {
 	case http.StatusRequestHeaderFieldsTooLarge:

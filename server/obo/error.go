@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpctl/mcpctl/internal/catalogue"
 	"github.com/mcpctl/mcpctl/internal/memo"
 )
 
@@ -113,6 +114,9 @@ func (t terms) explain(ctx context.Context, err error) error {
 	default:
 		e.Text = "This server is not set up well enough to get " + t.what + details(f)
 		e.Fix = operator
+		if entry, ok := catalogue.Lookup(fmt.Sprintf("AADSTS%d", code)); ok {
+			e.Fix += " What to do about it says: mcpctl explain " + entry.Code
+		}
 		if slices.Contains(audienceCodes, code) {
 			e.Fix = "Its operator has to use the credential of the application that the tokens are for (entra.client_id)."
 		}
