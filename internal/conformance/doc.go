@@ -12,6 +12,10 @@
 //     adds the caller's token;
 //   - both, with HTTP+SSE between them.
 //
-// Scored scenarios must pass. Beyond that, every check of every scenario,
-// scored or not, must come out as it does without mcpctl in between.
+// Scored scenarios must pass. One of them, dns-rebinding-protection, asks something
+// of whoever listens on HTTP: before the bridge that is the adapter, so there it
+// says nothing about mcpctl.
+//
+// Beyond that, every check of every scenario, scored or not, must come out as it
+// does without mcpctl in between.
 package conformance
