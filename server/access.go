@@ -52,7 +52,7 @@ func (a *accessLog) close() {
 }
 
 // handler returns next with a line for each of its requests. The line has no
-// query, which may hold a session's id, and no header.
+// query, which may hold a session's id, and of the header only User-Agent.
 func (a *accessLog) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()

@@ -157,7 +157,7 @@ func (c *checker) authority(ctx context.Context) {
 		c.fail("authority", err)
 		return
 	}
-	defer v.Close()
+	defer func() { _ = v.Close() }() // waits; has nothing to report
 	if client != nil {
 		defer client.CloseIdleConnections()
 	}

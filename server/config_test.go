@@ -94,13 +94,13 @@ func TestExampleIsValidWithItsComments(t *testing.T) {
 			Name: "files", Command: []string{"npx", "-y", "@modelcontextprotocol/server-filesystem", "/srv/data"}, Dir: dir,
 			Env: map[string]string{"LOG_LEVEL": "info"}, Process: "per-user", IdleStop: 10 * time.Minute,
 		}},
-		Limits:         server.Limits{
+		Limits: server.Limits{
 			Body: 8 << 20, SessionsPerUser: 100, Sessions: 10_000, SessionIdle: 30 * time.Minute, PendingRequests: 8192, Queue: 256,
 			EventBytes: 4 << 20, Token: 32 << 10, RequestsPerMinute: 600, Burst: 100, ConcurrentRequests: 20,
 			Tools: []server.ToolLimit{{Tool: "search", RequestsPerMinute: 60, ConcurrentRequests: 10}},
 		},
-		Policy: []server.PolicyRule{{Allow: "tool.annotations.readOnlyHint"}, {Name: "writers", Allow: `"Writer" in user.roles`}},
-		Cache:  []server.CacheRule{{Tool: "search", TTL: 5 * time.Minute}, {Resource: "file:///docs/*", TTL: time.Hour, Public: true}},
+		Policy:         []server.PolicyRule{{Allow: "tool.annotations.readOnlyHint"}, {Name: "writers", Allow: `"Writer" in user.roles`}},
+		Cache:          []server.CacheRule{{Tool: "search", TTL: 5 * time.Minute}, {Resource: "file:///docs/*", TTL: time.Hour, Public: true}},
 		Audit:          server.Audit{File: filepath.Join(dir, "audit.jsonl"), OnFailure: "stop", Arguments: "hash"},
 		AccessLog:      server.AccessLog{Enabled: true, File: filepath.Join(dir, "access.jsonl")},
 		Telemetry:      server.Telemetry{Listen: "127.0.0.1:9464", OTLPEndpoint: "http://127.0.0.1:4318"},
@@ -333,8 +333,8 @@ func TestTooLargeAFile(t *testing.T) {
 }
 
 func TestColumns(t *testing.T) {
-	_, faults := parse(t, minimal+"limits: {body: 8MiB, sessions: 3}\n")
-	want := server.Fault{Line: 9, Column: 22, Key: "limits.sessions", Message: "unknown key"}
+	_, faults := parse(t, minimal+"limits: {body: 8MiB, sesions: 3}\n")
+	want := server.Fault{Line: 9, Column: 22, Key: "limits.sesions", Message: "unknown key"}
 	if len(faults) != 1 {
 		t.Fatalf("got %v", faults)
 	}

@@ -50,7 +50,7 @@ func (n *notifier) send(state string) error {
 	if err != nil {
 		return fmt.Errorf("reaching NOTIFY_SOCKET: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := conn.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
 		return fmt.Errorf("writing to NOTIFY_SOCKET: %w", err)
 	}

@@ -30,10 +30,7 @@ func passedListener(name string, getenv func(string) string, pid int) (net.Liste
 	if getenv("LISTEN_PID") != strconv.Itoa(pid) {
 		return nil, nil
 	}
-	count, err := strconv.Atoi(getenv("LISTEN_FDS"))
-	if err != nil || count <= 0 {
-		return nil, nil
-	}
+	count, _ := strconv.Atoi(getenv("LISTEN_FDS")) // 0 where it is none
 	names := strings.Split(getenv("LISTEN_FDNAMES"), ":")
 	for i := range min(count, 16) {
 		has := "unknown" // what systemd calls those without

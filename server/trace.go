@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -94,6 +93,3 @@ func (t *tracing) callerAttribute(ctx context.Context) (attribute.KeyValue, bool
 	sum := sha256.Sum256([]byte(p.Key()))
 	return attribute.String("enduser.pseudo.id", hex.EncodeToString(sum[:16])), true
 }
-
-// systemEnv is the environment of the process.
-func systemEnv(name string) string { return os.Getenv(name) }
