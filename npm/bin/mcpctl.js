@@ -51,10 +51,10 @@ if (!windows && typeof process.execve === "function") {
   process.execve(program, [program, ...args]);
 }
 
-const child = require("node:child_process").spawn(program, args, { stdio: "inherit", windowsHide: true });
-
 // A terminal sends these two to every process that it controls, so to the program too. A second one would tell it to
-// stop at once, without finishing what it does.
+// stop at once, without finishing what it does. All are caught before the program starts: what came in between would
+// end this process alone.
+let child;
 const byTerminal = process.stdin.isTTY ? ["SIGINT", "SIGHUP"] : [];
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR2"]) {
   try {
@@ -63,6 +63,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR2"]) {
     // Windows doesn't have them all.
   }
 }
+child = require("node:child_process").spawn(program, args, { stdio: "inherit", windowsHide: true });
 
 child.on("error", (error) => fail(`starting ${program}: ${error.message}. Install the package again: npm install --force mcpctl`));
 child.on("exit", (code, signal) => {
