@@ -90,11 +90,13 @@ func runDoctor(ctx context.Context, o doctorOptions) error {
 		urls, report.Machine = pinnedURLs(profiles)
 	}
 	report.Servers = make([]doctorServer, len(urls))
+	bounded, cancel := context.WithTimeout(ctx, doctor.Limit)
+	defer cancel()
 	var group errgroup.Group
 	group.SetLimit(atATime)
 	for i, url := range urls {
 		group.Go(func() error {
-			checks := serverToExamine(o, profiles, url).Examine(ctx)
+			checks := serverToExamine(o, profiles, url).Examine(bounded)
 			report.Servers[i] = doctorServer{URL: url, OK: len(doctor.Failed(checks)) == 0, Checks: checks}
 			return nil
 		})

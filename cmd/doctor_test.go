@@ -328,15 +328,16 @@ func TestDoctorNamesTheCause(t *testing.T) {
 		{"token too large", func(t *testing.T, _ *patient) {
 			s.tokens(t, fakeentra.TokenSpec{Version: 2, Scopes: []string{"Mcp.Access"}, Claims: map[string]any{"groups": slices.Repeat([]string{otherTenant}, 300)}})
 		}, exitFailed, "headers", "8192", "groups"},
-		{"session refused", func(*testing.T, *patient) {
+		{"session refused, by a server that tells everybody the token", func(*testing.T, *patient) {
 			s.breaks(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
-				if r.Header.Get("Authorization") != "" {
-					http.Error(w, "no", http.StatusForbidden)
+				if token := r.Header.Get("Authorization"); token != "" {
+					w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token", error_description="no: `+token+`"`)
+					http.Error(w, token, http.StatusForbidden)
 					return
 				}
 				pass.ServeHTTP(w, r)
 			})
-		}, exitFailed, "session", "403", "mcpctl inspect"},
+		}, exitFailed, "session", "does not accept your sign-in: no: ", "mcpctl inspect"},
 		{"client starts a program that is gone", func(t *testing.T, p *patient) {
 			writeFile(t, filepath.Join(p.home, ".cursor", "mcp.json"), fmt.Sprintf(`{"mcpServers":{"contoso":{"command":%q,"args":["bridge",%q]}}}`, filepath.Join(p.home, "gone", "mcpctl"), p.url))
 		}, exitFailed, "client:cursor", `"contoso" starts .*gone`, "mcpctl install cursor"},

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // Status says how a check ended.
@@ -45,7 +47,8 @@ type Check struct {
 // stay below half a minute.
 const (
 	checkLimit = 6 * time.Second
-	totalLimit = 26 * time.Second
+	// Limit bounds all checks of a server.
+	Limit = 26 * time.Second
 )
 
 // finding is the outcome of a check.
@@ -81,10 +84,9 @@ type step struct {
 	run   func(context.Context) finding
 }
 
-// runSteps makes the checks in order. It ends with ctx, after which the rest
-// counts as not made.
+// runSteps makes the checks in order, as long as ctx and the limit allow.
 func runSteps(ctx context.Context, steps []step) []Check {
-	ctx, cancel := context.WithTimeout(ctx, totalLimit)
+	ctx, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
 	names, causes := map[string]string{}, map[string]string{} // by id; causes of what is not in order
 	checks := make([]Check, 0, len(steps))
@@ -97,8 +99,12 @@ func runSteps(ctx context.Context, steps []step) []Check {
 			checks = append(checks, c)
 			continue
 		}
+		if ctx.Err() != nil {
+			checks = append(checks, late(c, causes))
+			continue
+		}
 		f := s.attempt(ctx)
-		c.Status, c.Detail, c.Fix, c.SignIn = f.status, oneLine(f.detail), oneLine(f.fix), f.signIn
+		c.Status, c.Detail, c.Fix, c.SignIn = f.status, redact.String(oneLine(f.detail)), redact.String(oneLine(f.fix)), f.signIn
 		cause := firstCause(causes, s.after)
 		switch {
 		case f.status == Fail && !f.own && cause != "":
@@ -119,6 +125,17 @@ func runSteps(ctx context.Context, steps []step) []Check {
 	return checks
 }
 
+// late is a check for which there was no time. Where nothing else was found to
+// be wrong, that is: what was not looked at is not well.
+func late(c Check, causes map[string]string) Check {
+	c.Status, c.Detail = Skip, "not checked: the time was up"
+	if len(causes) == 0 {
+		c.Status, c.Fix = Fail, "Look at each server by itself: mcpctl doctor URL"
+	}
+	causes[c.ID] = c.ID
+	return c
+}
+
 func firstCause(causes map[string]string, ids []string) string {
 	for _, id := range ids {
 		if cause := causes[id]; cause != "" {
@@ -129,9 +146,6 @@ func firstCause(causes map[string]string, ids []string) string {
 }
 
 func (s step) attempt(ctx context.Context) finding {
-	if ctx.Err() != nil {
-		return finding{status: Skip, blocked: true, detail: "not checked: the time is up"}
-	}
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	return s.run(ctx)
