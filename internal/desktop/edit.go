@@ -81,17 +81,17 @@ func (c Config) Remove(doc []byte, name string, earlier ...[]byte) ([]byte, erro
 	if at < 0 {
 		return nil, ErrNoServer
 	}
+	versions := c.versions(earlier)
 	whole, known := false, false
-	for _, before := range earlier {
-		others, err := c.Servers(before)
-		if err != nil || slices.ContainsFunc(others, func(s Server) bool { return s.Name == name }) {
+	for _, v := range versions {
+		if v.has(name) {
 			continue
 		}
-		if result, ok := c.undo(doc, before, name, earlier); ok {
+		if result, ok := c.undo(doc, servers, v, name, versions); ok {
 			return result, nil
 		}
 		if !known {
-			known, whole = true, !c.hasPlace(before)
+			known, whole = true, !c.hasPlace(v.doc)
 		}
 	}
 	mark, text := cutBOM(doc)
@@ -106,21 +106,41 @@ func (c Config) Remove(doc []byte, name string, earlier ...[]byte) ([]byte, erro
 	return append(append([]byte{}, mark...), result...), nil // never nil: there is a file
 }
 
-// undo removes an entry from a document that came from an earlier version by
-// adding servers alone: it adds the others to that version.
-func (c Config) undo(doc, before []byte, name string, earlier [][]byte) (result []byte, ok bool) {
-	now, _ := c.Servers(doc)
-	old, _ := c.Servers(before)
-	age := map[string]int{} // in how many versions a server is
-	for _, version := range earlier {
-		list, _ := c.Servers(version)
-		for _, s := range list {
-			age[s.Name]++
+// A version is an earlier content of a document that could be read.
+type version struct {
+	doc     []byte
+	servers []Server
+}
+
+func (v version) has(name string) bool {
+	return slices.ContainsFunc(v.servers, func(s Server) bool { return s.Name == name })
+}
+
+func (c Config) versions(docs [][]byte) (list []version) {
+	for _, doc := range docs {
+		if servers, err := c.Servers(doc); err == nil {
+			list = append(list, version{doc, servers})
 		}
 	}
-	added := slices.DeleteFunc(now, func(s Server) bool { return slices.ContainsFunc(old, s.equal) })
-	slices.SortStableFunc(added, func(a, b Server) int { return age[b.Name] - age[a.Name] })
-	with, without := before, before
+	return list
+}
+
+// undo removes an entry from a document that came from the version before by
+// adding servers alone: it adds the others to that version.
+func (c Config) undo(doc []byte, servers []Server, before version, name string, versions []version) (result []byte, ok bool) {
+	added := slices.DeleteFunc(slices.Clone(servers), func(s Server) bool {
+		return slices.ContainsFunc(before.servers, s.equal)
+	})
+	age := func(s Server) (n int) { // in how many versions it is
+		for _, v := range versions {
+			if v.has(s.Name) {
+				n++
+			}
+		}
+		return n
+	}
+	slices.SortStableFunc(added, func(a, b Server) int { return age(b) - age(a) })
+	with, without := before.doc, before.doc
 	for _, s := range added {
 		var err error
 		if with, err = c.Add(with, s, false); err != nil {
