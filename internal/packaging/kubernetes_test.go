@@ -35,10 +35,11 @@ type (
 			SeccompProfile struct{ Type string } `yaml:"seccompProfile"`
 		} `yaml:"securityContext"`
 		Containers []container
-		Volumes    []struct {
-			Name      string
-			ConfigMap struct{ Name string } `yaml:"configMap"`
-		}
+		Volumes    []volume
+	}
+	volume struct {
+		Name      string
+		ConfigMap struct{ Name string } `yaml:"configMap"`
 	}
 	container struct {
 		Name, Image string
@@ -134,12 +135,7 @@ func checkContainer(t *testing.T, pod podSpec, cfg server.Config) {
 	mounted := map[string]string{}
 	for _, m := range c.VolumeMounts {
 		mounted[m.MountPath] = m.Name
-		if !slices.ContainsFunc(pod.Volumes, func(v struct {
-			Name      string
-			ConfigMap struct{ Name string } `yaml:"configMap"`
-		}) bool {
-			return v.Name == m.Name
-		}) {
+		if !slices.ContainsFunc(pod.Volumes, func(v volume) bool { return v.Name == m.Name }) {
 			t.Errorf("there is no volume %s", m.Name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // bundle is what Claude Desktop reads of a manifest.
@@ -33,21 +34,9 @@ type bundle struct {
 
 // TestBundle makes a bundle and starts it as Claude Desktop does.
 func TestBundle(t *testing.T) {
-	dir := t.TempDir()
-	var sums [2][sha256.Size]byte
-	file := filepath.Join(dir, "mcpctl.mcpb")
-	for i := range sums {
-		stage := t.TempDir()
-		must(t, StageBundle(repo, stage, here, mcpctl, testVersion))
-		must(t, BundlePack(testContext(t), repo, stage, file))
-		data, err := os.ReadFile(file)
-		must(t, err)
-		sums[i] = sha256.Sum256(data)
-	}
-	if sums[0] != sums[1] {
-		t.Error("the same program and version gave two different bundles")
-	}
-
+	stage, file := t.TempDir(), filepath.Join(t.TempDir(), "mcpctl.mcpb")
+	must(t, StageBundle(repo, stage, here, mcpctl, testVersion))
+	must(t, BundlePack(testContext(t), repo, stage, file))
 	unpacked := unzip(t, file)
 	data, err := os.ReadFile(filepath.Join(unpacked, "manifest.json"))
 	must(t, err)
@@ -94,6 +83,24 @@ func TestBundleOfEachPlatform(t *testing.T) {
 				t.Errorf("platforms %v, want %s", got, p.nodeOS())
 			}
 		})
+	}
+}
+
+func TestBundleIsReproducible(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "program")
+	must(t, os.WriteFile(program, []byte("a program"), 0o600))
+	var sums [2][sha256.Size]byte
+	for i := range sums {
+		stage, file := t.TempDir(), filepath.Join(t.TempDir(), "mcpctl.mcpb")
+		must(t, StageBundle(repo, stage, here, program, testVersion))
+		must(t, BundlePack(testContext(t), repo, stage, file))
+		data, err := os.ReadFile(file)
+		must(t, err)
+		sums[i] = sha256.Sum256(data)
+		time.Sleep(time.Until(time.Now().Truncate(2 * time.Second).Add(2 * time.Second))) // zips know every other second
+	}
+	if sums[0] != sums[1] {
+		t.Error("the same program and version gave two different bundles")
 	}
 }
 
