@@ -133,10 +133,10 @@ func decode(text string) string {
 		before := text
 		text = escapedPattern.ReplaceAllStringFunc(text, func(s string) string {
 			n, err := strconv.ParseUint(s[2:], 16, 32)
-			if err != nil || !utf8.ValidRune(rune(n)) { //nolint:gosec // four hexadecimal digits
+			if err != nil || !utf8.ValidRune(rune(n)) {
 				return s
 			}
-			return string(rune(n)) //nolint:gosec // as above
+			return string(rune(n))
 		})
 		text = percentPattern.ReplaceAllStringFunc(text, func(s string) string {
 			plain, err := url.PathUnescape(s)

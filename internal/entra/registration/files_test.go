@@ -170,7 +170,7 @@ func checkBicep(t *testing.T, text string) {
 			t.Errorf("there should be two %s", kind)
 		}
 	}
-	if strings.Index(text, "requestedAccessTokenVersion: 2") < 0 {
+	if !strings.Contains(text, "requestedAccessTokenVersion: 2") {
 		t.Error("no version 2 of access tokens")
 	}
 }

@@ -71,7 +71,8 @@ func (a Answers) serverConfig(ids IDs) []byte {
 func quotedID(id string) string { return `"` + id + `"` }
 
 func (a Answers) credentialConfig(line func(string, ...any)) {
-	key, value := "", yamlQuote(a.Credential.File)
+	var key string
+	value := yamlQuote(a.Credential.File)
 	switch a.Credential.Kind {
 	case CredentialManagedIdentity:
 		key, value = "managed_identity", quotedID(a.Credential.IdentityClientID)

@@ -138,8 +138,8 @@ ensure() {
   shift 3
   step="setting $what"
   now=$(patiently request get "$path")
-  jq "$@" ". as \$now | ($program) | with_entries(select(.value != \$now[.key]))" <<<"$now" >"$scratch/body.json"
-  if jq -e 'length == 0' "$scratch/body.json" >/dev/null; then
+  jq -c "$@" ". as \$now | ($program) | with_entries(select(.value != \$now[.key]))" <<<"$now" >"$scratch/body.json"
+  if [ "$(<"$scratch/body.json")" = '{}' ]; then
     say "  = $what"
   else
     patiently send patch "$path" >/dev/null
