@@ -53,8 +53,14 @@ func (r *relay) run(ctx context.Context) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var pumps sync.WaitGroup
+	// What comes once the upstream has ended is not taken: the session ends too.
+	taking, stopTaking := context.WithCancel(ctx)
+	defer stopTaking()
 	pumps.Go(func() {
-		err := r.up(ctx)
+		err := r.up(taking)
+		if taking.Err() != nil && ctx.Err() == nil {
+			return // the upstream's last answers are on their way
+		}
 		if !ended(err) {
 			r.log.Warn("passing a message to the upstream failed", "reason", err)
 		}
@@ -64,6 +70,7 @@ func (r *relay) run(ctx context.Context) {
 		select {
 		case <-r.over:
 			r.log.Error("the upstream ended", "reason", r.lost.reason())
+			stopTaking()
 			wait(ctx, r.idle, lastWords) // its last answers are on their way
 			cancel(errUpstream)
 		case <-ctx.Done():
@@ -92,7 +99,7 @@ func (r *relay) upstreamGone(why error) {
 func wait(ctx context.Context, done func() bool, d time.Duration) {
 	deadline := time.NewTimer(d)
 	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
