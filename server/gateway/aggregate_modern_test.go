@@ -79,10 +79,11 @@ type listener struct {
 	*peer
 	filter string
 
-	mu   sync.Mutex
-	ids  []string
-	end  chan string // ends what is listened to: an answer, or "lost"
-	wait time.Duration
+	mu    sync.Mutex
+	ids   []string
+	end   chan string // ends what is listened to: an answer, or "lost"
+	wait  time.Duration
+	early bool // it tells of a change before it agrees
 }
 
 func newListener(name, filter string) *listener {
@@ -109,8 +110,13 @@ func (l *listener) Exchange(ctx context.Context, f wire.Frame) error {
 	l.peer.mu.Unlock()
 	time.Sleep(l.wait)
 	if l.filter != "" {
-		_ = deliver(ctx, wire.MustParse(l.note("subscriptions/acknowledged", `,"notifications":`+l.filter)))
-		_ = deliver(ctx, wire.MustParse(l.note("tools/list_changed", `,"n":1.0`)))
+		said := []string{l.note("subscriptions/acknowledged", `,"notifications":`+l.filter), l.note("tools/list_changed", `,"n":1.0`)}
+		if l.early {
+			slices.Reverse(said)
+		}
+		for _, message := range said {
+			_ = deliver(ctx, wire.MustParse(message))
+		}
 	}
 	select {
 	case answer := <-l.end:
@@ -174,7 +180,7 @@ func TestAggregateListens(t *testing.T) {
 	a, b := newListener("a", `{"toolsListChanged":true,"resourceSubscriptions":["f:/a"]}`), newListener("b", `{"promptsListChanged":true,"resourceSubscriptions":["f:/b","f:/?"]}`)
 	a.on("resources/list", `"result":{"resources":[{"uri":"f:/a"}]}`)
 	b.on("resources/list", `"result":{"resources":[{"uri":"f:/b"}]}`)
-	b.wait = time.Second
+	b.wait, b.early = time.Second, true // after that nothing is held back
 	withListeners(t, []*listener{a, b}, func(s *aggScene) {
 		s.ask(`{"jsonrpc":"2.0","id":1,"method":"resources/list","params":{` + meta + `}}`)
 		stop, done := s.listen(`{"toolsListChanged":true,"promptsListChanged":true,"resourceSubscriptions":["f:/a","f:/b","f:/?"]}`)
