@@ -101,7 +101,7 @@ func (w *world) modern(token, path string) *modern {
 
 // exchange is one request and what comes back for it.
 type exchange struct {
-	t      *testing.T
+	t      testing.TB
 	resp   *http.Response
 	lines  *bufio.Scanner
 	single bool // the answer is one message and no stream

@@ -153,7 +153,7 @@ type httpUpstream struct {
 	bodies []string
 }
 
-func startHTTPUpstream(t *testing.T) *httpUpstream {
+func startHTTPUpstream(t testing.TB) *httpUpstream {
 	t.Helper()
 	u := &httpUpstream{release: make(chan struct{}), holding: make(chan struct{}, 10)}
 	u.Server = httptest.NewServer(u)

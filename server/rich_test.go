@@ -17,7 +17,7 @@ import (
 // resources and prompts that tell what it was asked.
 const richVariable = "MCPCTL_TEST_RICH"
 
-func richUpstream(t *testing.T, name string) server.Upstream {
+func richUpstream(t testing.TB, name string) server.Upstream {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {

@@ -30,7 +30,7 @@ var signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.Ge
 
 // world is a running server, the authority that it trusts, and its traces.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	authority *fakeentra.Server
 	sample    fakeentra.Sample
 	server    *server.Server
@@ -42,7 +42,7 @@ type world struct {
 }
 
 // options returns a configuration for an authority of the test's own.
-func options(t *testing.T, up server.Upstream) (server.Options, *world) {
+func options(t testing.TB, up server.Upstream) (server.Options, *world) {
 	t.Helper()
 	key, err := signingKey()
 	if err != nil {
@@ -80,7 +80,7 @@ func options(t *testing.T, up server.Upstream) (server.Options, *world) {
 	}, w
 }
 
-func start(t *testing.T, up server.Upstream, change ...func(*server.Options)) *world {
+func start(t testing.TB, up server.Upstream, change ...func(*server.Options)) *world {
 	t.Helper()
 	o, w := options(t, up)
 	for _, c := range change {
@@ -219,7 +219,7 @@ func (w *world) do(method, path, token, body string, header ...string) (*http.Re
 
 // session is one client's session.
 type session struct {
-	t    *testing.T
+	t    testing.TB
 	conn wire.Conn
 	http *wire.StreamableClient // nil over HTTP+SSE
 	next int

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 )
 
 // JSON-RPC 2.0 §5.1 error codes.
@@ -289,11 +290,27 @@ func Lookup(raw []byte, path ...string) []byte {
 // LookupString returns the string at the path, "" where there is none.
 func LookupString(raw []byte, path ...string) string {
 	v := Lookup(raw, path...)
+	if len(v) < 2 || v[0] != '"' {
+		return ""
+	}
+	if inner := v[1 : len(v)-1]; plain(inner) {
+		return string(inner)
+	}
 	var s string
-	if len(v) == 0 || v[0] != '"' || json.Unmarshal(v, &s) != nil {
+	if json.Unmarshal(v, &s) != nil {
 		return ""
 	}
 	return s
+}
+
+// plain reports text that a JSON string holds as it is: ASCII without escapes.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // Split returns the messages of a batch. They are borrowed from f: they live as

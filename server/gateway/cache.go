@@ -115,6 +115,10 @@ func (c *cacher) cacheable(ctx context.Context, f wire.Frame) (cacheable, bool) 
 	if f.Kind != wire.Request || f.Method != "tools/call" && f.Method != "resources/read" {
 		return cacheable{}, false
 	}
+	rules := c.opts.Rules()
+	if len(rules) == 0 {
+		return cacheable{}, false
+	}
 	params := wire.Lookup(f.Raw, "params")
 	// A round of a multi-round request is never the same as another (MCP
 	// 2026-07-28); nor is a task.
@@ -124,7 +128,7 @@ func (c *cacher) cacheable(ctx context.Context, f wire.Frame) (cacheable, bool) 
 		}
 	}
 	name := target(params)
-	for _, rule := range c.opts.Rules() {
+	for _, rule := range rules {
 		if !rule.matches(f.Method, name) || rule.TTL <= 0 {
 			continue
 		}

@@ -38,6 +38,25 @@ type LimitOptions struct {
 	}
 }
 
+// none reports that nothing is bounded.
+func (o LimitOptions) none() bool {
+	for _, rates := range []map[string]Rate{o.Tool, o.Upstream} {
+		for _, r := range rates {
+			if r.PerMinute > 0 {
+				return false
+			}
+		}
+	}
+	for _, bounds := range []map[string]int{o.Concurrent.Tool, o.Concurrent.Upstream} {
+		for _, n := range bounds {
+			if n > 0 {
+				return false
+			}
+		}
+	}
+	return o.User.PerMinute <= 0 && o.Concurrent.User <= 0
+}
+
 // limitsConfig are the limits in force and how to apply them.
 type limitsConfig struct {
 	Limits func() LimitOptions
@@ -84,6 +103,9 @@ func (l *limiter) Exchange(ctx context.Context, f wire.Frame) error {
 		return l.next.Exchange(ctx, f)
 	}
 	limits := l.limits(ctx, f)
+	if len(limits) == 0 {
+		return l.next.Exchange(ctx, f)
+	}
 	// All rates first: a place that is held while a rate refuses helps nobody.
 	for _, m := range limits {
 		if m.rate.PerMinute <= 0 {
@@ -117,6 +139,9 @@ func (l *limiter) Exchange(ctx context.Context, f wire.Frame) error {
 
 func (l *limiter) limits(ctx context.Context, f wire.Frame) []limit {
 	o := l.opts.Limits()
+	if o.none() {
+		return nil
+	}
 	owner := l.opts.Owner(ctx)
 	all := []limit{{"your use of this server", "user:" + owner, o.User, o.Concurrent.User}}
 	name := target(wire.Lookup(f.Raw, "params"))
