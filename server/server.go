@@ -72,6 +72,7 @@ type Server struct {
 	authority   *http.Client // for a development authority, else nil
 	endpoints   endpoints
 	credentials *credentials
+	probes      []*probe
 	upstreams   []interface{ Close() error } // what upstreams hold
 }
 
@@ -289,6 +290,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer watchdog.Wait()
 	defer endGuard()
 	watchdog.Go(func() { s.notify.guard(guard, s.alive) })
+	watchdog.Go(func() { s.probeUpstreams(guard) })
 	select {
 	case err := <-failed:
 		s.Close()

@@ -79,6 +79,7 @@ func (s *Server) openCommand(up Upstream) (gateway.Upstream, error) {
 			Memory: int64(up.Limits.Memory), OpenFiles: up.Limits.OpenFiles, Processes: up.Limits.Processes, CPU: up.Limits.CPU,
 		},
 	}
+	s.addProbe(up.Name, func(context.Context) (wire.Conn, error) { return command.Start() })
 	start := func() (wire.Conn, error) {
 		conn, err := command.Start()
 		s.metrics.upstreamStarted(up.Name, err)
