@@ -3,10 +3,10 @@
 SHELL := bash
 TOOL := go tool -modfile=.ci/tools.mod
 
-.PHONY: help build demo test soak lint vuln fmt bench docs package package-test clean
+.PHONY: help build demo test soak lint vuln fmt bench bench-gateway docs package package-test clean
 
 help:
-	@echo "make build | demo | test | soak | lint | vuln | fmt | bench | docs | package | package-test | clean (see CONTRIBUTING.md)"
+	@echo "make build | demo | test | soak | lint | vuln | fmt | bench | bench-gateway | docs | package | package-test | clean (see CONTRIBUTING.md)"
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/mcpctl
@@ -44,6 +44,11 @@ package:
 
 package-test:
 	@bash .ci/package-test
+
+# See bench/gateway/README.md; BENCH_FLAGS="-quick" leaves the npm peers out.
+bench-gateway:
+	@bash .ci/npm-ci bench/npm
+	go run ./bench/gateway $(BENCH_FLAGS)
 
 clean:
 	rm -rf bin dist .ci/npm/node_modules .ci/mcpb/node_modules bench/npm/node_modules

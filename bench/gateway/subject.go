@@ -277,8 +277,12 @@ func (p *process) said() string {
 	return string(text[max(0, len(text)-500):])
 }
 
-// cpu is how long the process itself has run on a processor, without what it started; 0 where that can't be read.
+// cpu is how long the process itself has run on a processor, without what it started; 0 where that can't be read, or where
+// there is no process of its own.
 func (p *process) cpu() time.Duration {
+	if p == nil {
+		return 0
+	}
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/stat")
 	if err != nil {
 		return 0
