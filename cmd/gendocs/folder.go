@@ -10,7 +10,7 @@ import (
 
 // replaceFolder makes dir hold files, by name, and nothing else.
 func replaceFolder(dir string, files map[string][]byte) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // public documentation
 		return err
 	}
 	old, err := os.ReadDir(dir)

@@ -33,6 +33,7 @@ func installStubborn(t *testing.T) string {
 }
 
 func TestLauncherPassesSignals(t *testing.T) {
+	t.Parallel()
 	for name, node := range nodes(t) {
 		for _, c := range []struct {
 			signal syscall.Signal
@@ -63,6 +64,7 @@ func TestLauncherPassesSignals(t *testing.T) {
 }
 
 func TestLauncherDiesAsTheProgramDoes(t *testing.T) {
+	t.Parallel()
 	for name, node := range nodes(t) {
 		for says, signal := range map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM, "SEGV": syscall.SIGSEGV} {
 			t.Run(name+" "+says, func(t *testing.T) {

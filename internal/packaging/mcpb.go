@@ -10,14 +10,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 //go:embed manifest.json
 var bundleManifest []byte
 
-// zipEpoch is the earliest time that a zip can hold.
-var zipEpoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+// zipDate is 1980-01-01, the earliest that a zip can hold, as MS-DOS counts.
+const zipDate = 1<<5 | 1
 
 // StageBundle lays out in dir the bundle for Claude Desktop with the binary of p.
 // Bundles don't know processors, so that there is one for each platform.
@@ -71,13 +70,13 @@ func forgetTimes(path string) error {
 	if err != nil {
 		return fmt.Errorf("reading the bundle: %w", err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	var b bytes.Buffer
 	out := zip.NewWriter(&b)
 	for _, f := range in.File {
 		header := f.FileHeader
-		header.Extra, header.Modified = nil, zipEpoch
-		header.ModifiedDate, header.ModifiedTime = 0x21, 0 // CreateRaw writes these: 1980-01-01 00:00
+		header.Extra = nil
+		header.ModifiedDate, header.ModifiedTime = zipDate, 0 //nolint:staticcheck // CreateRaw writes these as they are
 		w, err := out.CreateRaw(&header)
 		if err != nil {
 			return err
