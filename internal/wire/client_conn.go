@@ -58,6 +58,7 @@ type ClientConn struct {
 	calls  calls
 	in     chan Incoming
 	tasks  sync.WaitGroup
+	idle   chan task       // taken from by goroutines that have nothing to do
 	work   context.Context // under which everything runs
 	stop   context.CancelFunc
 
@@ -78,7 +79,7 @@ type ClientConn struct {
 // NewClientConn returns a connection over the remote that dial makes; dial must
 // pass deliver on to it.
 func NewClientConn(opts ClientConnOptions, dial func(deliver Deliver) (Remote, error)) (*ClientConn, error) {
-	c := &ClientConn{opts: opts.withDefaults(), in: make(chan Incoming, 16), drained: make(chan struct{}), closed: make(chan struct{})}
+	c := &ClientConn{opts: opts.withDefaults(), in: make(chan Incoming, 16), idle: make(chan task), drained: make(chan struct{}), closed: make(chan struct{})}
 	c.calls.limit = c.opts.MaxInFlight
 	c.order.gate, c.order.note = closedGate, closedGate
 	c.work, c.stop = context.WithCancel(context.Background())
@@ -134,11 +135,42 @@ func (c *ClientConn) startLocked(f Frame, do func()) bool {
 		return false
 	}
 	f.Retain()
-	c.tasks.Go(func() {
-		defer f.Release()
-		do()
-	})
+	t := task{f, do}
+	select {
+	case c.idle <- t:
+	default:
+		c.tasks.Go(func() { c.labour(t) })
+	}
 	return true
+}
+
+// task is what a goroutine of the connection has to do, with f held.
+type task struct {
+	f  Frame
+	do func()
+}
+
+// restTime is how long a goroutine that has nothing to do waits for more. The
+// chain below a message is deep: growing a stack for each anew would cost more
+// than much else that is done for it.
+const restTime = time.Second
+
+// labour does one task after another, until for a while there is none.
+func (c *ClientConn) labour(t task) {
+	rest := time.NewTimer(time.Hour)
+	defer rest.Stop()
+	for {
+		t.do()
+		t.f.Release()
+		rest.Reset(restTime)
+		select {
+		case t = <-c.idle:
+		case <-rest.C:
+			return
+		case <-c.work.Done():
+			return
+		}
+	}
 }
 
 // batch takes a batch apart. MCP 2025-03-26 alone has batches (basic/index);
