@@ -134,7 +134,32 @@ func DialUpstream(ctx context.Context, o DialOptions, deliver wire.Deliver) (wir
 	if err != nil {
 		return nil, fmt.Errorf("opening the upstream %s: %w", o.Name, err)
 	}
-	return attributed{t, o.Name}, nil
+	return attributed{greeted{t}, o.Name}, nil
+}
+
+// helloTimeout bounds what an upstream may take to open a session: programs that
+// are fetched on their first start take long.
+const helloTimeout = 2 * time.Minute
+
+// errSilent: an upstream does not open a session.
+var errSilent = fmt.Errorf("the upstream did not answer initialize within %s", helloTimeout)
+
+// greeted is a remote that is not waited for for ever when it opens a session.
+// How long anything else takes is the client's to decide.
+type greeted struct{ wire.Remote }
+
+// Exchange implements wire.Remote.
+func (g greeted) Exchange(ctx context.Context, f wire.Frame) error {
+	if f.Kind != wire.Request || f.Method != "initialize" {
+		return g.Remote.Exchange(ctx, f)
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, helloTimeout, errSilent)
+	defer cancel()
+	err := g.Remote.Exchange(limited, f)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return errSilent
+	}
+	return err
 }
 
 // attributed notes in the evidence which upstream got a request.
