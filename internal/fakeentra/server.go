@@ -150,6 +150,7 @@ func Start(o Options) (*Server, error) {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnState:         s.countConnection,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
 	s.running.Go(func() {
@@ -192,6 +193,17 @@ func (s *Server) Close() error {
 	}
 	s.running.Wait()
 	return err
+}
+
+// countConnection makes Close wait for connections too: net/http lingers on one
+// for half a second where the peer has not taken everything.
+func (s *Server) countConnection(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.running.Add(1) // the accepting goroutine counts meanwhile
+	case http.StateClosed, http.StateHijacked:
+		s.running.Done()
+	}
 }
 
 // BaseURL is the origin, "https://127.0.0.1:PORT".
