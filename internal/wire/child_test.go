@@ -141,8 +141,11 @@ func TestChildStderrNeverBlocks(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if len(lines) < 2 || len(lines) > stderrBacklog+2 {
-		t.Errorf("the handler got %d lines, want some and no more than %d", len(lines), stderrBacklog+2)
+	// Of the 20,000 lines, those that wait for the handler come through, and what
+	// a pipe still held when it woke up.
+	const atMost = stderrBacklog + 2 + (64<<10)/1000 + 1
+	if len(lines) < 2 || len(lines) > atMost {
+		t.Errorf("the handler got %d lines, want some and no more than %d", len(lines), atMost)
 	}
 	for _, line := range lines {
 		if len(line) > maxStderrLine+len("…") {
