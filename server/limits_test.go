@@ -65,6 +65,7 @@ func TestConcurrencyLimits(t *testing.T) {
 	w := start(t, richUpstream(t, "files"), func(o *server.Options) {
 		o.Config.Limits.Tools = []server.ToolLimit{{Tool: "wait", ConcurrentRequests: 2}}
 		o.Config.Limits.ConcurrentRequests = 3
+		o.DrainTimeout = 100 * time.Millisecond // calls wait for nothing
 	})
 	ada, grace := w.token(w.sample.Ada), w.token(w.sample.Grace)
 	s := w.connect(ada, "/mcp", `{}`)

@@ -99,7 +99,7 @@ func TestStalledReader(t *testing.T) {
 	}
 	time.Sleep(time.Second) // for all that would come if anything kept it
 	after := heap()
-	grown := int64(after) - int64(before) //nolint:gosec // far from the bounds
+	grown := int64(after) - int64(before)
 	t.Logf("a stalled reader costs %.1f MiB", float64(grown)/(1<<20))
 	if grown > 64<<20 {
 		t.Errorf("200 MB for a client that does not read made %d MiB grow", grown>>20)
@@ -130,7 +130,7 @@ func TestIdleSessions(t *testing.T) {
 	}
 	opening.Wait()
 	opened := (sessions - 2) / clients * clients
-	each := (int64(heap()) - int64(before)) / int64(opened) //nolint:gosec // far from the bounds
+	each := (int64(heap()) - int64(before)) / int64(opened)
 	t.Logf("an idle session costs %.1f KiB and %.1f goroutines", float64(each)/1024, float64(runtime.NumGoroutine()-goroutines)/float64(opened))
 	if each > generous {
 		t.Errorf("an idle session costs %d bytes, more than %d", each, generous)

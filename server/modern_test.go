@@ -84,7 +84,7 @@ func TestModernDisconnectCancels(t *testing.T) {
 
 // A client of an older revision that drops its connection has cancelled nothing.
 func TestLegacyDisconnectCancelsNothing(t *testing.T) {
-	w := start(t, richUpstream(t, "files"))
+	w := start(t, richUpstream(t, "files"), func(o *server.Options) { o.DrainTimeout = 100 * time.Millisecond })
 	s := w.rawSession(w.token(w.sample.Ada), "/mcp")
 	s.start("tools/call", `{"name":"wait","arguments":{},"_meta":{"progressToken":1}}`)
 	if _, f := s.call("tools/call", toolParams("read", `{}`)); at(f, "result.waiting") != "1" || at(f, "result.cancelled") != "0" {

@@ -319,7 +319,9 @@ func (s *Server) stop(ctx context.Context, failed <-chan error) error {
 	// comes last, as it drops requests that it has not read yet.
 	s.http.SetKeepAlivesEnabled(false)
 	_ = s.listener.Close()
-	<-failed // Serve ends with its listener
+	if err := <-failed; !errors.Is(err, net.ErrClosed) { // Serve ends with its listener
+		s.log.Debug("ending to serve", "reason", err)
+	}
 	s.closeFronts(limited)
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
 	defer cancelLast()
