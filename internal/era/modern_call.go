@@ -119,9 +119,11 @@ func (m *modernClient) begin(ctx context.Context, f wire.Frame, who identity) (*
 	m.newest = append(m.newest, c)
 	m.mu.Unlock()
 	started := m.start(func() {
+		// The call is not in flight any more when its answer goes out: what the
+		// client sends next may need another session.
+		defer close(c.done)
 		defer m.leave()
 		defer m.remove(c)
-		defer close(c.done)
 		defer c.cancel()
 		c.answer, c.err = m.t.ask(ctx, request)
 	})
