@@ -190,7 +190,7 @@ func (o callOptions) base() (json.RawMessage, error) {
 func (o callOptions) readFile(name string) ([]byte, error) {
 	from := o.deps.Stdin
 	if name != "-" {
-		f, err := os.Open(name) //nolint:gosec // named by the person
+		f, err := os.Open(name)
 		if err != nil {
 			return nil, err
 		}

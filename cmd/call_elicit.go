@@ -56,7 +56,7 @@ func elicited(action mcp.ElicitationResponseAction, content any) *mcp.Elicitatio
 // person decides where to go (MCP client/elicitation, Security Considerations).
 func (u *callUI) visit(ctx context.Context, address string) (*mcp.ElicitationResult, error) {
 	page, err := url.Parse(address)
-	if err != nil || page.Scheme != "https" {
+	if https := err == nil && page.Scheme == "https"; !https {
 		u.note("The address is not an https page; declined: " + oneLine(address))
 		return elicited(mcp.ElicitationResponseActionDecline, nil), nil
 	}
@@ -94,6 +94,7 @@ func (u *callUI) form(ctx context.Context, requested any) (*mcp.ElicitationResul
 		}
 		report, err := arguments.Check(schema, content)
 		if err != nil || len(report.Problems) == 0 {
+			//nolint:nilerr // a schema that can't be checked here is the server's to judge
 			return elicited(mcp.ElicitationResponseActionAccept, content), nil
 		}
 		for _, p := range report.Problems {

@@ -25,12 +25,12 @@ const plainWidth = 80
 func newScreen(w io.Writer, getenv func(string) string) screen {
 	s := screen{w: w, width: plainWidth}
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a descriptor fits
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return s
 	}
 	s.terminal = getenv("TERM") != "dumb"
 	s.color = s.terminal && getenv("NO_COLOR") == ""
-	if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 { //nolint:gosec // a descriptor fits
+	if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
 		s.width = columns
 	}
 	return s

@@ -33,7 +33,7 @@ type callUI struct {
 func newCallUI(deps Deps) *callUI {
 	u := &callUI{deps: deps, screen: newScreen(deps.Stderr, deps.Getenv)}
 	in, ok := deps.Stdin.(*os.File)
-	u.interactive = u.screen.terminal && ok && term.IsTerminal(int(in.Fd())) //nolint:gosec // a descriptor fits
+	u.interactive = u.screen.terminal && ok && term.IsTerminal(int(in.Fd()))
 	return u
 }
 

@@ -24,16 +24,21 @@ type Desktop struct {
 }
 
 // Examine checks the configuration of each installed client that has an entry
-// for a bridge.
+// for a bridge. That nobody has signed in to a server is one fault, however many
+// clients are waiting for it.
 func (d Desktop) Examine() []Check {
 	var checks []Check
+	var missing signIns
 	for _, client := range desktop.Clients() {
 		config, err := client.Config(d.System, desktop.User)
 		if err != nil || !d.System.Exists(config.Path) {
 			continue
 		}
-		if f, there := d.config(config); there {
-			checks = append(checks, Check{ID: "client:" + client.ID, Name: client.Name, Status: f.status, Detail: oneLine(f.detail), Fix: oneLine(f.fix), SignIn: f.signIn})
+		f, because, there := d.config(config, &missing)
+		if there {
+			checks = append(checks, Check{
+				ID: "client:" + client.ID, Name: client.Name, Status: f.status, Detail: oneLine(f.detail), Fix: oneLine(f.fix), Because: because,
+			})
 		}
 	}
 	if len(checks) == 0 {
@@ -43,21 +48,54 @@ func (d Desktop) Examine() []Check {
 		}
 		checks = append(checks, Check{ID: "clients", Name: "MCP clients", Status: Skip, Detail: detail})
 	}
+	return append(missing.checks(), checks...)
+}
+
+// signIns are the servers that nobody has signed in to, and who starts a bridge
+// to them.
+type signIns struct {
+	urls    []string
+	clients map[string][]string // names, by address
+}
+
+// signInID is the id of the check of an address.
+func signInID(url string) string { return "sign-in:" + url }
+
+func (s *signIns) add(url, client string) {
+	if s.clients == nil {
+		s.clients = map[string][]string{}
+	}
+	if !slices.Contains(s.urls, url) {
+		s.urls = append(s.urls, url)
+	}
+	if !slices.Contains(s.clients[url], client) {
+		s.clients[url] = append(s.clients[url], client)
+	}
+}
+
+func (s *signIns) checks() []Check {
+	checks := make([]Check, 0, len(s.urls))
+	for _, url := range s.urls {
+		checks = append(checks, Check{
+			ID: signInID(url), Name: "sign-in", Status: Fail, SignIn: true,
+			Detail: oneLine("nobody has signed in to " + url + ", which " + strings.Join(s.clients[url], ", ") + " can't use without"), Fix: oneLine("mcpctl login " + url),
+		})
+	}
 	return checks
 }
 
 // config looks at one file; there is false if it has nothing to do with mcpctl.
-func (d Desktop) config(config desktop.Config) (f finding, there bool) {
+// because is the check that says what is missing.
+func (d Desktop) config(config desktop.Config, missing *signIns) (f finding, because string, there bool) {
 	data, err := readConfig(config.Path)
 	if err != nil {
-		return fail("Make the file readable for you", "%s can't be read: %v", config.Path, err), true
+		return fail("Make the file readable for you", "%s can't be read: %v", config.Path, err), "", true
 	}
 	servers, err := config.Servers(data)
 	if err != nil {
-		return fail("Correct the file: the client can't read it either", "%s: %v", config.Path, err), true
+		return fail("Correct the file: the client can't read it either", "%s: %v", config.Path, err), "", true
 	}
-	var faults, fixes, good []string
-	signIn := true
+	var faults, fixes, good, waiting []string
 	for _, s := range servers {
 		url, isBridge := s.Bridge()
 		if !isBridge || d.URL != "" && url != d.URL {
@@ -65,26 +103,26 @@ func (d Desktop) config(config desktop.Config) (f finding, there bool) {
 		}
 		if _, err := d.Find(s.Command); err != nil {
 			faults = append(faults, fmt.Sprintf("the entry %q starts %s, which is not there", s.Name, s.Command))
-			fixes = append(fixes, "mcpctl install "+config.Client.ID+" "+url)
-			signIn = false
+			fixes = append(fixes, fmt.Sprintf("mcpctl install %s %s --name %s --force", config.Client.ID, url, s.Name))
 			continue
 		}
 		if d.SignedIn != nil && !d.SignedIn(url) && !slices.ContainsFunc(s.Args, withoutSignIn) {
-			faults = append(faults, fmt.Sprintf("nobody has signed in to %s, which the entry %q is for", url, s.Name))
-			fixes = append(fixes, "mcpctl login "+url)
+			missing.add(url, config.Client.Name)
+			waiting = append(waiting, fmt.Sprintf("the entry %q is for %s", s.Name, url))
+			because = signInID(url)
 			continue
 		}
 		good = append(good, s.Name)
 	}
 	switch {
 	case len(faults) > 0:
-		f = fail(strings.Join(fixes, "; "), "%s", strings.Join(faults, "; "))
-		f.signIn = signIn
-		return f, true
+		return fail(strings.Join(fixes, "; "), "%s", strings.Join(faults, "; ")), "", true
+	case len(waiting) > 0:
+		return needless("comes of sign-in: %s", strings.Join(waiting, "; ")), because, true
 	case len(good) > 0:
-		return ok("%s: %s", config.Path, strings.Join(good, ", ")), true
+		return ok("%s: %s", config.Path, strings.Join(good, ", ")), "", true
 	}
-	return finding{}, false
+	return finding{}, "", false
 }
 
 // withoutSignIn reports an argument of mcpctl bridge by which it needs no
@@ -94,7 +132,7 @@ func withoutSignIn(arg string) bool {
 }
 
 func readConfig(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the clients say where their files are
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -88,6 +88,7 @@ func TestClientsConnect(t *testing.T) {
 			continue // its other programs have packages of their own
 		}
 		t.Run(c.id, func(t *testing.T) {
+			t.Parallel()
 			home := t.TempDir()
 			install := func(args ...string) {
 				t.Helper()

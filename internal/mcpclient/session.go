@@ -161,7 +161,7 @@ func (s *Session) Server() mcp.InitializeResult { return s.server }
 // SetLogLevel asks the server for log messages of the level and above.
 func (s *Session) SetLogLevel(ctx context.Context, level mcp.LoggingLevel) error {
 	_, err := s.ask(ctx, func(ctx context.Context) error {
-		return s.client.SetLevel(ctx, mcp.SetLevelRequest{Params: mcp.SetLevelParams{Level: level}})
+		return s.client.SetLevel(ctx, mcp.SetLevelRequest{Params: mcp.SetLevelParams{Level: level}}) //nolint:staticcheck // gone from 2026-07-28 on only
 	})
 	return err
 }

@@ -126,7 +126,7 @@ func (t *Transport) Close() error {
 }
 
 // GetSessionId returns "": the connection keeps the session to itself.
-func (t *Transport) GetSessionId() string { return "" } //nolint:revive,staticcheck // mcp-go's name
+func (t *Transport) GetSessionId() string { return "" } //nolint:revive // mcp-go's name
 
 // SetProtocolVersion notes the negotiated revision. The connection reads it off
 // the messages by itself.

@@ -232,7 +232,7 @@ func (s schema) convert(text string) (json.RawMessage, error) {
 	trimmed := strings.TrimSpace(text)
 	raw := json.RawMessage(trimmed)
 	for _, t := range s.types() {
-		fits := false
+		var fits bool
 		switch t {
 		case "boolean":
 			fits = trimmed == "true" || trimmed == "false"
