@@ -101,7 +101,7 @@ func bareStore(ctx context.Context, deps Deps, p profile.Profile) (doctor.Store,
 	if err != nil {
 		return doctor.Store{}, err
 	}
-	cmd := exec.CommandContext(ctx, program, "status", "-o", "json") //nolint:gosec // this program itself
+	cmd := exec.CommandContext(ctx, program, "status", "-o", "json")
 	cmd.WaitDelay = time.Second
 	cmd.Env = []string{}
 	for _, name := range append(passedOn(), profile.DirVariable) {

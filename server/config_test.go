@@ -214,7 +214,7 @@ func TestValues(t *testing.T) {
 		{"authority and cloud", tenant, "  cloud: global\n  authority: https://127.0.0.1:9443/00000000-0000-0000-0000-000000000001\n  ca_file: config_test.go\n", "entra.authority: this does not go with entra.cloud"},
 		{"CA without authority", tenant, tenant + "  ca_file: config_test.go\n", "entra.ca_file: this is for a development authority only"},
 		{"no client id", client, "", "entra.client_id: this is missing"},
-		{"unknown cloud", tenant, tenant + "  cloud: goverment\n", `entra.cloud: "goverment" is not known here`},
+		{"unknown cloud", tenant, tenant + "  cloud: moon\n", `entra.cloud: "moon" is not known here`},
 		{"App ID URI", tenant, tenant + "  app_id_uri: my api\n", "entra.app_id_uri: this is not a URI"},
 		{"nothing required", "  required_scopes: [Mcp.Access]\n", "", "entra.required_scopes: no scope and no role is required"},
 		{"empty lists required", "[Mcp.Access]", "[]", "entra.required_scopes: no scope and no role is required"},
