@@ -24,6 +24,13 @@ const (
 	CodeStopping     = -31005 // the bridge is shutting down
 )
 
+// lastingError is a failure that may say of itself that it won't pass by itself,
+// such as a certificate that nobody trusts, and what to do about it.
+type lastingError interface {
+	error
+	Lasting() bool
+}
+
 // explainer turns failed exchanges into answers for people.
 type explainer struct {
 	url    string

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -59,6 +60,12 @@ type signInError struct{ err error }
 
 func (e *signInError) Error() string { return e.err.Error() }
 func (e *signInError) Unwrap() error { return e.err }
+
+// isSignIn reports failures that no repetition cures.
+func isSignIn(err error) bool { return errors.As(err, new(*signInError)) }
+
+// asksForPerson reports failures after which a person has to act.
+func asksForPerson(err error) bool { return errors.Is(err, ErrSignInNeeded) }
 
 func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/mcpctl/mcpctl/internal/era"
+	"github.com/mcpctl/mcpctl/internal/recovery"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -26,7 +27,7 @@ type remote struct {
 // connect returns the connection to the server and what to call when the
 // machine wakes from sleep. Nothing is sent yet.
 func connect(opts Options) (conn *wire.ClientConn, woke func(), err error) {
-	var r *recovery
+	var r *recovery.Remote
 	conn, err = wire.NewClientConn(wire.ClientConnOptions{
 		MaxInFlight: opts.MaxInFlight,
 		CancelGrace: opts.CancelGrace,
@@ -40,7 +41,9 @@ func connect(opts Options) (conn *wire.ClientConn, woke func(), err error) {
 			translator, err = era.New(era.Options{
 				Deliver: deliver, Mode: opts.Protocol, Origin: opts.URL, Verdicts: opts.Verdicts, Logger: opts.Logger,
 			}, func(deliver wire.Deliver) (wire.Remote, error) {
-				r, err = newRecovery(opts, deliver, func(deliver wire.Deliver) (wire.Remote, error) {
+				r, err = recovery.New(recovery.Options{
+					Deliver: deliver, Patience: opts.Patience, Final: isSignIn, Deaf: asksForPerson, Logger: opts.Logger,
+				}, func(deliver wire.Deliver) (wire.Remote, error) {
 					return newRemote(opts, annotate, deliver)
 				})
 				return r, err
@@ -64,7 +67,7 @@ func connect(opts Options) (conn *wire.ClientConn, woke func(), err error) {
 		if t, ok := opts.HTTP.(interface{ CloseIdleConnections() }); ok {
 			t.CloseIdleConnections()
 		}
-		r.woke()
+		r.Woke()
 	}, nil
 }
 

@@ -29,7 +29,7 @@ var rows = map[int]string{
 	5:  "cmd: an expired token is refreshed once",
 	6:  "internal/entra: a refresh asks for the same scope",
 	7:  "internal/entra: processes that refresh together",
-	8:  "bridge: 404 with a session id",
+	8:  "internal/recovery: 404 with a session id",
 	9:  "cmd: device code blocked",
 	10: "bridge: a page, nothing or id null as the answer",
 	15: "bridge: end of input",
@@ -45,7 +45,7 @@ var rows = map[int]string{
 	25: "bridge: header fields match the body",
 	26: "internal/entra: PKCE without its advertisement",
 	27: "bridge: the address stays as typed",
-	28: "bridge: GET answered with 405",
+	28: "internal/recovery: GET answered with 405",
 	29: "bridge: priming event",
 	30: "bridge: stream cut with an event id",
 	31: "bridge: stream cut without one",
@@ -69,7 +69,7 @@ func TestRowsAreTested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"cmd", "internal/entra", "internal/e2e"} {
+	for _, dir := range []string{"cmd", "internal/entra", "internal/recovery", "internal/e2e"} {
 		more, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -188,7 +188,7 @@ func (s *signIn) watch() {
 		if s.pending() == nil && time.Since(began) > watchEager {
 			pause = watchLazy
 		}
-		if pauseFor(s.ctx, pause, nil) != nil {
+		if !pauseFor(s.ctx, pause) {
 			return
 		}
 		s.mu.Lock()
@@ -281,4 +281,16 @@ func (s *signIn) acknowledged(f wire.Frame) bool {
 	defer s.mu.Unlock()
 	l, ok := s.client.listens[key]
 	return ok && l.acked
+}
+
+// pauseFor waits; false: ctx has ended.
+func pauseFor(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

@@ -21,6 +21,7 @@ var layers = []layer{
 	{"tokencache", []string{"cmd", "bridge", "server", "internal/entra", "internal/fakeentra"}, "it is handed to MSAL as MSAL's own interface"},
 	{"internal", []string{"cmd", "bridge", "server", "tokencache"}, "internal packages serve both halves and know neither"},
 	{"internal/era", []string{"internal/entra", "internal/desktop"}, "an era is about messages alone"},
+	{"internal/recovery", []string{"internal/entra", "internal/era", "internal/desktop", "internal/profile"}, "recovery is about sessions and messages alone: let the caller say which failures are final"},
 	{"internal/fakeentra", []string{"internal/entra", "internal/wire", "internal/era"}, "the authority must not share code with what it tests"},
 	{"bench", []string{"cmd", "bridge", "server", "tokencache", "internal"}, "bench drives binaries, so that all are measured alike"},
 }

@@ -1,14 +1,12 @@
-package bridge
+package recovery
 
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -18,10 +16,12 @@ import (
 // attempts bounds how long one message is tried.
 type attempts struct {
 	patience     time.Duration
+	final        func(error) bool
 	began, until time.Time
 	progress     progress
 	pause        time.Duration
 	doubts       int // failures whose outcome is unknown
+	guesses      int // restorations after what only looks like a lost session
 }
 
 // maxDoubts is how often a message is repeated that the server may have seen.
@@ -29,9 +29,9 @@ const maxDoubts = 3
 
 var errPatience = errors.New("patience is at its end")
 
-func newAttempts(patience time.Duration) *attempts {
+func newAttempts(opts Options) *attempts {
 	now := time.Now()
-	return &attempts{patience: patience, began: now, until: now.Add(patience), pause: 100 * time.Millisecond}
+	return &attempts{patience: opts.Patience, final: opts.Final, began: now, until: now.Add(opts.Patience), pause: 100 * time.Millisecond}
 }
 
 // hurry makes patience end sooner: a client that starts before an address where
@@ -60,7 +60,7 @@ func (a *attempts) judge(f wire.Frame, err error, repeatable func(wire.Frame) bo
 		return true, 0
 	case errors.As(err, &status) && !errors.Is(err, wire.ErrNoAnswer):
 		return judgeStatus(f, status, repeatable)
-	case isSignIn(err), errors.As(err, new(*wire.ContentError)):
+	case a.final(err), errors.As(err, new(*wire.ContentError)):
 		return false, 0
 	}
 	// The connection broke: the work may have been done. It may have been under
@@ -98,11 +98,6 @@ func judgeStatus(f wire.Frame, status *wire.StatusError, repeatable func(wire.Fr
 	return false, 0
 }
 
-func isSignIn(err error) bool {
-	var signIn *signInError
-	return errors.As(err, &signIn)
-}
-
 // retryAfter reads Retry-After (RFC 9110 §10.2.3): seconds or a date.
 func retryAfter(h http.Header) (time.Duration, bool) {
 	v := h.Get("Retry-After")
@@ -122,10 +117,30 @@ func (a *attempts) next(ctx context.Context, after time.Duration) error {
 	if left <= 0 || after > left {
 		return errPatience
 	}
-	pause := max(after, a.pause/2+rand.N(a.pause)) //nolint:gosec // jitter, no secret
+	pause := max(after, a.pause/2+jitter(a.pause))
 	a.pause = min(2*a.pause, 3*time.Second)
 	a.progress.repeats()
 	return pauseFor(ctx, min(pause, left), nil)
+}
+
+// jitter keeps many clients of one server from coming back at the same moment.
+func jitter(most time.Duration) time.Duration {
+	return rand.N(most) //nolint:gosec // no secret
+}
+
+// maxGuesses is how often one message is sent again in a new session after an
+// answer that only looks like the loss of the old one.
+const maxGuesses = 2
+
+// mayRestore reports whether a new session is worth trying for a message that
+// was rejected with err. That which the specification has for it always is; a
+// 400 may be about something else, and a new session no help.
+func (a *attempts) mayRestore(err error) bool {
+	if errors.Is(err, wire.ErrSessionLost) {
+		return true
+	}
+	a.guesses++
+	return a.guesses <= maxGuesses
 }
 
 // sessionLost recognises a server that does not know the session any more: the
@@ -145,58 +160,4 @@ func sessionLost(err error) bool {
 	}
 	body := bytes.ToLower(status.Body)
 	return bytes.Contains(body, []byte("session")) || bytes.Contains(body, []byte("not initialized"))
-}
-
-// toolMemory knows from tools/list which tools may be called twice.
-type toolMemory struct {
-	mu      sync.Mutex
-	pending map[string]bool // ids of tools/list requests
-	safe    map[string]bool // by tool name
-}
-
-func (t *toolMemory) expect(id wire.ID) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.pending == nil || len(t.pending) > 100 {
-		t.pending = map[string]bool{}
-	}
-	t.pending[id.Key()] = true
-}
-
-func (t *toolMemory) learn(f wire.Frame) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.pending) == 0 || !t.pending[f.ID.Key()] {
-		return
-	}
-	delete(t.pending, f.ID.Key())
-	var list struct {
-		Tools []struct {
-			Name        string
-			Annotations struct{ ReadOnlyHint, IdempotentHint bool }
-		}
-	}
-	if f.Failed || json.Unmarshal(wire.Lookup(f.Raw, "result"), &list) != nil {
-		return
-	}
-	if t.safe == nil {
-		t.safe = map[string]bool{}
-	}
-	for _, tool := range list.Tools {
-		t.safe[tool.Name] = tool.Annotations.ReadOnlyHint || tool.Annotations.IdempotentHint
-	}
-}
-
-// repeatable reports messages that may be sent twice: reads, and calls of tools
-// that their server declares read-only or idempotent.
-func (t *toolMemory) repeatable(f wire.Frame) bool {
-	if f.Kind != wire.Request {
-		return f.Kind == wire.Notification
-	}
-	if f.Method != "tools/call" {
-		return wire.Repeatable(f.Method) || f.Method == "resources/subscribe" || f.Method == "resources/unsubscribe" || f.Method == "logging/setLevel"
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.safe[wire.LookupString(f.Raw, "params", "name")]
 }

@@ -1,4 +1,4 @@
-package bridge
+package recovery
 
 import (
 	"errors"
@@ -26,7 +26,7 @@ func TestLastingFailuresAreNotTriedAgain(t *testing.T) {
 		{fmt.Errorf("%w: %w", wire.ErrNotSent, lasting(false)), true},
 		{fmt.Errorf("%w: %w", wire.ErrNotSent, errors.New("refused")), true},
 	} {
-		if again, _ := newAttempts(time.Minute).judge(f, test.err, func(wire.Frame) bool { return true }); again != test.again {
+		if again, _ := newAttempts(Options{Patience: time.Minute, Final: func(error) bool { return false }}).judge(f, test.err, func(wire.Frame) bool { return true }); again != test.again {
 			t.Errorf("%v: tried again: %v", test.err, again)
 		}
 	}

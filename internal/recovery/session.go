@@ -1,17 +1,12 @@
-package bridge
+package recovery
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
-
-// maxSubscriptions bounds what is remembered for a new session.
-const maxSubscriptions = 10000
 
 // sessionMemory is what a new session needs to be like the lost one.
 type sessionMemory struct {
@@ -20,6 +15,8 @@ type sessionMemory struct {
 	initialized   *wire.Frame
 	level         *wire.Frame
 	subscriptions map[string]wire.Frame // by URI
+	size          int                   // of the subscriptions, in bytes
+	limit         int                   // of that
 	done          bool                  // the handshake has been accepted once
 }
 
@@ -30,7 +27,7 @@ func (s *sessionMemory) sending(f wire.Frame) {
 	switch f.Method {
 	case "initialize":
 		c := f.Clone()
-		s.initialize, s.initialized, s.level, s.subscriptions, s.done = &c, nil, nil, nil, false
+		s.initialize, s.initialized, s.level, s.subscriptions, s.size, s.done = &c, nil, nil, nil, 0, false
 	case "notifications/initialized":
 		c := f.Clone()
 		s.initialized = &c
@@ -51,11 +48,25 @@ func (s *sessionMemory) accepted(f wire.Frame) {
 		if s.subscriptions == nil {
 			s.subscriptions = map[string]wire.Frame{}
 		}
-		if len(s.subscriptions) < maxSubscriptions {
-			s.subscriptions[wire.LookupString(f.Raw, "params", "uri")] = f.Clone()
+		uri := wire.LookupString(f.Raw, "params", "uri")
+		s.forget(uri)
+		if cost := subscriptionCost + len(f.Raw); s.size+cost <= s.limit {
+			s.subscriptions[uri] = f.Clone()
+			s.size += cost
 		}
 	case "resources/unsubscribe":
-		delete(s.subscriptions, wire.LookupString(f.Raw, "params", "uri"))
+		s.forget(wire.LookupString(f.Raw, "params", "uri"))
+	}
+}
+
+// subscriptionCost is about what remembering one takes besides its message.
+const subscriptionCost = 200
+
+// forget drops a subscription. The caller holds the lock.
+func (s *sessionMemory) forget(uri string) {
+	if f, ok := s.subscriptions[uri]; ok {
+		s.size -= subscriptionCost + len(f.Raw)
+		delete(s.subscriptions, uri)
 	}
 }
 
@@ -85,7 +96,7 @@ func (s *sessionMemory) replay() (initialize wire.Frame, then []wire.Frame, ok b
 	return *s.initialize, then, true
 }
 
-// privateCalls are requests of the bridge's own, whose answers the client does
+// privateCalls are requests of our own, whose answers the client does
 // not see.
 type privateCalls struct {
 	last    atomic.Int64
@@ -125,69 +136,4 @@ func (p *privateCalls) take(id wire.ID) *wire.Frame {
 	answer := p.pending[id.Key()]
 	delete(p.pending, id.Key())
 	return answer
-}
-
-// ask sends a request of the bridge's own and returns its answer.
-func (r *recovery) ask(ctx context.Context, f wire.Frame) (wire.Frame, error) {
-	f = r.private.add(f)
-	err := r.remote.Exchange(ctx, f)
-	answer := r.private.take(f.ID)
-	switch {
-	case err != nil:
-		return wire.Frame{}, err
-	case answer == nil:
-		return wire.Frame{}, wire.ErrNoAnswer
-	case answer.Failed:
-		return *answer, fmt.Errorf("the server answered %s with the error %.200q", f.Method, wire.LookupString(answer.Raw, "error", "message"))
-	}
-	return *answer, nil
-}
-
-// handshake replays the client's handshake, log level and subscriptions, and
-// tells the client that lists may have changed. It is tried while patience
-// lasts.
-func (r *recovery) handshake(ctx context.Context) error {
-	initialize, then, ok := r.session.replay()
-	if !ok {
-		return errors.New("the client has not sent initialize")
-	}
-	attempt := newAttempts(r.patience)
-	always := func(wire.Frame) bool { return true }
-	for {
-		answer, err := r.ask(ctx, initialize)
-		if err == nil {
-			return r.resume(ctx, answer, then)
-		}
-		again, after := attempt.judge(initialize, err, always)
-		if !again || attempt.next(ctx, after) != nil {
-			return err
-		}
-	}
-}
-
-func (r *recovery) resume(ctx context.Context, answer wire.Frame, then []wire.Frame) error {
-	for _, f := range then {
-		var err error
-		if f.Kind == wire.Request {
-			_, err = r.ask(ctx, f)
-		} else {
-			err = r.remote.Exchange(ctx, f)
-		}
-		if err != nil && f.Method == "notifications/initialized" {
-			return err
-		}
-		if err != nil {
-			r.log.Warn("the new session lacks something of the old", "method", f.Method, "reason", err)
-		}
-	}
-	for _, list := range []string{"tools", "resources", "prompts"} {
-		if wire.Lookup(answer.Raw, "result", "capabilities", list) == nil {
-			continue
-		}
-		note := wire.MustParse(`{"jsonrpc":"2.0","method":"notifications/` + list + `/list_changed"}`)
-		if err := r.deliver(ctx, note); err != nil {
-			return err
-		}
-	}
-	return nil
 }
