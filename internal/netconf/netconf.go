@@ -102,7 +102,8 @@ type Options struct {
 	Settings
 	// Getenv reads the environment; nil is an empty one.
 	Getenv func(string) string
-	// System reads the operating system's proxy settings. Nil is [ReadSystem].
+	// System reads the proxy settings of the operating system or its desktop; nil
+	// reads this machine's.
 	System func(context.Context) (System, error)
 	Now    func() time.Time // nil is time.Now
 	Logger *slog.Logger     // nil discards
@@ -136,7 +137,7 @@ func Open(o Options) (*Network, error) {
 		o.Getenv = func(string) string { return "" }
 	}
 	if o.System == nil {
-		o.System = ReadSystem
+		o.System = func(ctx context.Context) (System, error) { return readSystem(ctx, o.Getenv) }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

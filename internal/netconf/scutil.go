@@ -48,5 +48,8 @@ func parseScutil(text string) System {
 	if values["ProxyAutoConfigEnable"] == "1" {
 		s.PAC = values["ProxyAutoConfigURLString"]
 	}
+	if values["ProxyAutoDiscoveryEnable"] == "1" && s.PAC == "" {
+		s.PAC = wpad
+	}
 	return s
 }

@@ -6,8 +6,8 @@ import (
 	"os/exec"
 )
 
-// ReadSystem reads the proxy settings of the network in use.
-func ReadSystem(ctx context.Context) (System, error) {
+// readSystem reads the proxy settings of the network in use.
+func readSystem(ctx context.Context, _ func(string) string) (System, error) {
 	out, err := exec.CommandContext(ctx, "/usr/sbin/scutil", "--proxy").Output()
 	if err != nil {
 		return System{}, fmt.Errorf("running scutil --proxy: %w", err)

@@ -13,9 +13,9 @@ const (
 	internetPolicies = `Software\Policies\Microsoft\Windows\CurrentVersion\Internet Settings`
 )
 
-// ReadSystem reads the proxy settings of the user, or of the machine where a
+// readSystem reads the proxy settings of the user, or of the machine where a
 // policy puts them in their place.
-func ReadSystem(context.Context) (System, error) {
+func readSystem(context.Context, func(string) string) (System, error) {
 	root := registry.CURRENT_USER
 	if perUser, ok := number(registry.LOCAL_MACHINE, internetPolicies, "ProxySettingsPerUser"); ok && perUser == 0 {
 		root = registry.LOCAL_MACHINE
