@@ -16,9 +16,11 @@ type Options struct {
 	Deliver wire.Deliver
 	// Patience bounds how long a message is tried again that did not reach the
 	// server or was turned away for the time being, and how long a session is
-	// tried to be established again. Default 20 s. For initialize at an address
-	// that refuses connections it is a third of that.
+	// tried to be established again. Default 20 s.
 	Patience time.Duration
+	// FirstPatience is the patience with an address that refuses connections when
+	// the client opens its session. Default: a third of Patience.
+	FirstPatience time.Duration
 	// Memory bounds in bytes what is remembered of subscriptions, for a session
 	// that has to be established again. Default 4 MiB.
 	Memory int
@@ -38,6 +40,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Patience <= 0 {
 		o.Patience = 20 * time.Second
+	}
+	if o.FirstPatience <= 0 {
+		o.FirstPatience = o.Patience / 3
 	}
 	if o.Memory <= 0 {
 		o.Memory = 4 << 20
@@ -124,7 +129,7 @@ func (r *Remote) Exchange(ctx context.Context, f wire.Frame) error {
 			return err
 		}
 		if f.Method == "initialize" && refused(err) {
-			attempt.hurry(r.opts.Patience / 3)
+			attempt.hurry(r.opts.FirstPatience)
 		}
 		again := r.cure(ctx, attempt, generation, f, err)
 		switch {

@@ -48,6 +48,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("no credential for the upstream (%s): %v", e.Reason, e.err)
 }
 
+// Lasting reports that sending the request again brings no credential: who may
+// and when is said to the caller, or is the operator's to mend.
+func (e *Error) Lasting() bool { return true }
+
 // Unwrap returns the authority's error.
 func (e *Error) Unwrap() error { return e.err }
 
