@@ -21,7 +21,7 @@ soak:
 	@bash .ci/soak
 
 lint: vuln
-	$(TOOL) golangci-lint run
+	@bash .ci/lint
 
 vuln:
 	@bash .ci/vuln
@@ -51,4 +51,4 @@ bench-gateway:
 	go run ./bench/gateway $(BENCH_FLAGS)
 
 clean:
-	rm -rf bin dist .ci/npm/node_modules .ci/mcpb/node_modules bench/npm/node_modules
+	rm -rf bin dist .ci/npm/node_modules .ci/npm/clients/node_modules .ci/mcpb/node_modules bench/npm/node_modules
