@@ -111,6 +111,19 @@ func newSignIn(opts Options, deliver wire.Deliver, dial func(wire.Deliver) (wire
 
 // Exchange implements wire.Remote.
 func (s *signIn) Exchange(ctx context.Context, f wire.Frame) error {
+	r, f, err := s.returned(f)
+	switch {
+	case err != nil:
+		return s.toPeer(ctx, wire.NewError(f.ID, wire.CodeInvalidParams, "Invalid params: "+err.Error(), nil))
+	case r.Flow != "":
+		if err := s.decide(r); err != nil {
+			return s.failed(ctx, f, err)
+		}
+		ctx = context.WithValue(ctx, roundKey{}, r)
+		if s.open.Load() && !isToolCall(f) && s.pendingFlow(r.Flow) != nil { // it waits for more permissions
+			return s.awaitMore(ctx, f, ErrConsentNeeded)
+		}
+	}
 	if s.open.Load() {
 		return s.pass(ctx, f)
 	}

@@ -37,10 +37,20 @@ func (s *signIn) remember(f wire.Frame) {
 	defer s.mu.Unlock()
 	s.client = client{
 		initialize: &c,
-		elicits:    wire.Lookup(c.Raw, "params", "capabilities", "elicitation", "url") != nil,
+		elicits:    opensPages(wire.Lookup(c.Raw, "params", "capabilities")),
 		listens:    s.client.listens,
 		parked:     s.client.parked,
 	}
+}
+
+// metaCapabilities is the member of _meta in which requests of MCP 2026-07-28
+// declare what their client can do.
+const metaCapabilities = "io.modelcontextprotocol/clientCapabilities"
+
+// opensPages reports a client that declares elicitation in URL mode
+// (client/elicitation, Capabilities).
+func opensPages(capabilities []byte) bool {
+	return bytes.HasPrefix(wire.Lookup(capabilities, "elicitation", "url"), []byte("{"))
 }
 
 // accepted takes note of what the remote has agreed to.

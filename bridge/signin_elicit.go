@@ -67,7 +67,7 @@ func (s *signIn) needRemote(ctx context.Context, f wire.Frame) error {
 	case !needsPerson(reason):
 		return reason
 	case s.canAsk(f):
-		return s.park(ctx, f, s.pass)
+		return s.askPerson(ctx, f, reason, s.pass)
 	}
 	return &signInError{s.advice(reason)}
 }
@@ -76,7 +76,7 @@ func (s *signIn) needRemote(ctx context.Context, f wire.Frame) error {
 func (s *signIn) advice(reason error) error {
 	if fl := s.pending(); fl != nil {
 		s.mu.Lock()
-		p, has := fl.prompt, fl.has
+		p, has := fl.prompt, fl.number > 0
 		s.mu.Unlock()
 		if has {
 			return fmt.Errorf("%w: a sign-in to %s is waiting for the user. %s Then call %s to wait for it, and try again", ErrSignInNeeded, s.url, p.say(), toolName)
@@ -94,12 +94,26 @@ func (s *signIn) advice(reason error) error {
 // canAsk reports whether the client can be asked to open a page for this
 // request.
 func (s *signIn) canAsk(f wire.Frame) bool {
-	if !s.able() || s.modern(f) {
+	if !s.able() {
 		return false
 	}
+	modern := s.modern(f)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.client.elicits && time.Now().After(s.spareUntil)
+	opens := s.client.elicits
+	if modern {
+		opens = mayAsk(f.Method) && opensPages(wire.Lookup(f.Raw, "params", "_meta", metaCapabilities))
+	}
+	return opens && time.Now().After(s.spareUntil)
+}
+
+// askPerson has the person sign in with the client's help, and goes on with the request
+// when that is done.
+func (s *signIn) askPerson(ctx context.Context, f wire.Frame, reason error, then func(context.Context, wire.Frame) error) error {
+	if s.modern(f) {
+		return s.askBack(ctx, f, reason, then)
+	}
+	return s.park(ctx, f, then)
 }
 
 // park keeps a request until the sign-in it waits for is over.
@@ -108,11 +122,7 @@ func (s *signIn) park(ctx context.Context, f wire.Frame, then func(context.Conte
 	if err != nil {
 		return &signInError{err}
 	}
-	s.mu.Lock()
-	if !fl.asking {
-		fl.asking = s.startLocked(func() { s.elicit(fl) })
-	}
-	s.mu.Unlock()
+	s.showIn(fl)
 	tick := s.ticker(f)
 	defer tick.stop()
 	for {
@@ -132,6 +142,15 @@ func (s *signIn) park(ctx context.Context, f wire.Frame, then func(context.Conte
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// showIn has the client show the pages of a sign-in.
+func (s *signIn) showIn(fl *flow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !fl.asking {
+		fl.asking = s.startLocked(func() { s.elicit(fl) })
 	}
 }
 
@@ -155,8 +174,11 @@ func (s *signIn) elicit(fl *flow) {
 	}
 	for {
 		s.mu.Lock()
-		p, has, changed := fl.prompt, fl.has, fl.changed
+		p, has, changed := fl.prompt, fl.number > 0, fl.changed
 		s.mu.Unlock()
+		if has && p.Code == "" && id == nil {
+			fl.agreed() // no page to ask with: the request itself has to do
+		}
 		if has && p.Code != "" && p.key() != shown.key() {
 			withdraw(false)
 			shown, elicitation = p, rand.Text()
@@ -191,24 +213,34 @@ func (s *signIn) decided(fl *flow, answer wire.Frame) {
 	case action == "accept":
 		fl.agreed()
 	default:
-		s.mu.Lock()
-		s.spareUntil = time.Now().Add(declinePause)
-		s.mu.Unlock()
-		fl.cancel(fmt.Errorf("%w. Call the tool %s to try again, or run: mcpctl login %s", errDeclined, toolName, s.url))
+		_ = s.declined(fl) // whoever waits for it is told
 	}
+}
+
+// declined ends a sign-in that the person does not want, nil where there is none
+// to end, and returns what to tell.
+func (s *signIn) declined(fl *flow) error {
+	s.mu.Lock()
+	s.spareUntil = time.Now().Add(declinePause)
+	s.mu.Unlock()
+	err := fmt.Errorf("%w. Call the tool %s to try again, or run: mcpctl login %s", errDeclined, toolName, s.url)
+	if fl != nil {
+		fl.cancel(err)
+	}
+	return err
 }
 
 // stepUp handles a request for which the sign-in does not suffice; all others
 // go on. Calls are explicit enough to begin a sign-in for more.
 func (s *signIn) stepUp(ctx context.Context, f wire.Frame, reason error) error {
-	ctx, release := s.holdFor(ctx, f.ID)
-	defer release()
 	if s.signer == nil {
 		return reason
 	}
 	if s.canAsk(f) {
-		return s.park(ctx, f, s.inner.Exchange)
+		return s.awaitMore(ctx, f, reason)
 	}
+	ctx, release := s.holdFor(ctx, f.ID)
+	defer release()
 	fl, err := s.begins()
 	if err != nil {
 		return &signInError{err}
@@ -225,4 +257,12 @@ func (s *signIn) stepUp(ctx context.Context, f wire.Frame, reason error) error {
 		return &signInError{err}
 	}
 	return &signInError{fmt.Errorf("%w. The sign-in page did not answer: try again", reason)}
+}
+
+// awaitMore has the client ask for a sign-in for more, and repeats the request
+// when that is done.
+func (s *signIn) awaitMore(ctx context.Context, f wire.Frame, reason error) error {
+	ctx, release := s.holdFor(ctx, f.ID)
+	defer release()
+	return s.askPerson(ctx, f, reason, s.inner.Exchange)
 }

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 // flow is one sign-in by a person, from its start to its end.
 type flow struct {
+	id      string // random
 	cancel  context.CancelCauseFunc
 	consent chan struct{} // closed when the person or the model has asked for it
 	agree   sync.Once
@@ -18,12 +20,15 @@ type flow struct {
 
 	// Guarded by signIn.mu.
 	prompt   Prompt
-	has      bool
+	number   int           // of prompts so far
 	err      error         // set before done is closed
 	changed  chan struct{} // closed and replaced when the prompt changes
 	told     string        // the prompt last given to the model
 	reported bool          // the model knows how it ended
 	asking   bool          // the client is being asked to open the page
+	// carried is the prompt that the result of a request has shown last, and when.
+	carried   int
+	carriedAt time.Time
 }
 
 const (
@@ -84,7 +89,7 @@ func (s *signIn) begins() (*flow, error) {
 	}
 	ctx, stop := context.WithTimeout(s.ctx, flowLimit)
 	ctx, cancel := context.WithCancelCause(ctx)
-	fl := &flow{cancel: cancel, consent: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
+	fl := &flow{id: rand.Text(), cancel: cancel, consent: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
 	if !s.startLocked(func() { defer stop(); s.run(ctx, fl) }) {
 		stop()
 		return nil, context.Canceled
@@ -98,7 +103,8 @@ func (s *signIn) run(ctx context.Context, fl *flow) {
 	err := s.signer.SignIn(ctx, fl.consent, func(p Prompt) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		fl.prompt, fl.has = p, true
+		fl.prompt = p
+		fl.number++
 		close(fl.changed)
 		fl.changed = make(chan struct{})
 	})
@@ -130,7 +136,7 @@ func (s *signIn) ready(ctx context.Context, fl *flow) (Prompt, bool) {
 	defer late.Stop()
 	for {
 		s.mu.Lock()
-		p, has, changed := fl.prompt, fl.has, fl.changed
+		p, has, changed := fl.prompt, fl.number > 0, fl.changed
 		s.mu.Unlock()
 		if has {
 			return p, true

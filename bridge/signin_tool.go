@@ -67,12 +67,32 @@ func (s *signIn) callTool(ctx context.Context, f wire.Frame) error {
 		return s.toolResult(ctx, f, toolAnswer{Status: "failed", Command: "mcpctl login " + s.url},
 			reason.Error()+"\n\nTell the user. As soon as that is done this server's tools appear by themselves.")
 	}
+	asks := s.canAsk(f)
+	if asks && s.modern(f) {
+		if err := s.askBack(ctx, f, reason, s.callTool); err != nil {
+			return s.failed(ctx, f, err)
+		}
+		return nil
+	}
 	fl, err := s.begins()
 	if err != nil {
 		return s.toolFailed(ctx, f, err)
 	}
 	fl.agreed()
+	if asks {
+		s.showIn(fl)
+	}
 	return s.follow(ctx, f, fl)
+}
+
+// failed tells of a sign-in that came to nothing: as the tool's result, else as
+// the request's error.
+func (s *signIn) failed(ctx context.Context, f wire.Frame, err error) error {
+	var failure *signInError
+	if isToolCall(f) && s.offered.Load() && errors.As(err, &failure) {
+		return s.toolFailed(ctx, f, failure.err)
+	}
+	return err
 }
 
 // follow returns the prompt where the model does not know it yet, else waits for
@@ -85,8 +105,9 @@ func (s *signIn) follow(ctx context.Context, f wire.Frame, fl *flow) error {
 	defer tick.stop()
 	for {
 		s.mu.Lock()
-		p, has := fl.prompt, fl.has
-		news := has && fl.told != p.key()
+		p, has := fl.prompt, fl.number > 0
+		shown := fl.asking && s.client.elicits && p.Code != "" // by the client itself
+		news := has && fl.told != p.key() && !shown
 		if news {
 			fl.told = p.key()
 		}
