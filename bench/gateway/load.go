@@ -1,15 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -81,15 +79,13 @@ func drive(ctx context.Context, sessions []*caller, length time.Duration) ([]tim
 	return all, err
 }
 
-// A caller is one client's session on a connection of its own. It speaks HTTP with as little work as can be: it runs on the
-// processors that the subjects need.
+// A caller is one client's session on a connection of its own.
 type caller struct {
 	url, token string
 	session    string
 	calls      int
-	conn       net.Conn
-	in         *bufio.Reader
-	out        []byte
+	text, out  []byte
+	line       *line
 }
 
 const (
@@ -102,21 +98,22 @@ func (c *caller) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var d net.Dialer
-	if c.conn, err = d.DialContext(ctx, "tcp", target.Host); err != nil {
+	if c.line, err = dial(ctx, target); err != nil {
 		return err
 	}
-	c.in = bufio.NewReader(c.conn)
-	answer, header, err := c.post(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"` + protocolVersion + `","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}`)
-	if err != nil {
+	if c.token != "" {
+		c.line.fields = "Authorization: Bearer " + c.token + "\r\n"
+	}
+	if err := c.line.post([]byte(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"` + protocolVersion + `","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}`)); err != nil {
 		return fmt.Errorf("initializing: %w", err)
 	}
-	if !bytes.Contains(answer, []byte(`"serverInfo"`)) {
-		return fmt.Errorf("initialize was answered with %.200s", answer)
+	if !bytes.Contains(c.line.body, []byte(`"serverInfo"`)) {
+		return fmt.Errorf("initialize was answered with %.200s", c.line.body)
 	}
-	c.session = header.Get("Mcp-Session-Id")
-	_, _, err = c.post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
-	return err
+	if c.session = c.line.session; c.session != "" {
+		c.line.fields += "Mcp-Session-Id: " + c.session + "\r\nMcp-Protocol-Version: " + protocolVersion + "\r\n"
+	}
+	return c.line.post([]byte(`{"jsonrpc":"2.0","method":"notifications/initialized"}`))
 }
 
 // echo makes one call and checks that the answer is its own.
@@ -125,63 +122,27 @@ func (c *caller) echo(ctx context.Context) error {
 		return err
 	}
 	c.calls++
-	text := fmt.Sprintf("call %p %d", c, c.calls)
-	answer, _, err := c.post(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"echo","arguments":{"text":"%s"}}}`, c.calls, text))
-	if err != nil {
+	c.text = fmt.Appendf(c.text[:0], "call %p %d", c, c.calls)
+	c.out = append(c.out[:0], `{"jsonrpc":"2.0","id":`...)
+	c.out = strconv.AppendInt(c.out, int64(c.calls), 10)
+	c.out = append(c.out, `,"method":"tools/call","params":{"name":"echo","arguments":{"text":"`...)
+	c.out = append(append(c.out, c.text...), `"}}}`...)
+	if err := c.line.post(c.out); err != nil {
 		return err
 	}
-	if !bytes.Contains(answer, []byte(text)) {
-		return fmt.Errorf("echo of %q was answered with %.200s", text, answer)
+	if !bytes.Contains(c.line.body, c.text) {
+		return fmt.Errorf("echo of %q was answered with %.200s", c.text, c.line.body)
 	}
 	return nil
 }
 
 // end gives the session up. A peer that has failed may not answer that any more.
 func (c *caller) end() {
-	if c.conn == nil {
+	if c.line == nil {
 		return
 	}
 	if c.session != "" {
-		_, _, _ = c.exchange(http.MethodDelete, "")
+		_ = c.line.exchange(http.MethodDelete, nil)
 	}
-	_ = c.conn.Close()
-}
-
-func (c *caller) post(body string) ([]byte, http.Header, error) {
-	return c.exchange(http.MethodPost, body)
-}
-
-func (c *caller) exchange(method, body string) ([]byte, http.Header, error) {
-	if err := c.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return nil, nil, err
-	}
-	target, err := url.Parse(c.url)
-	if err != nil {
-		return nil, nil, err
-	}
-	b := fmt.Appendf(c.out[:0], "%s %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: %d\r\n",
-		method, target.Path, target.Host, len(body))
-	if c.session != "" {
-		b = fmt.Appendf(b, "Mcp-Session-Id: %s\r\nMcp-Protocol-Version: %s\r\n", c.session, protocolVersion)
-	}
-	if c.token != "" {
-		b = fmt.Appendf(b, "Authorization: Bearer %s\r\n", c.token)
-	}
-	c.out = append(append(b, "\r\n"...), body...)
-	if _, err := c.conn.Write(c.out); err != nil {
-		return nil, nil, err
-	}
-	resp, err := http.ReadResponse(c.in, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body) // an event stream ends with the answer
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case resp.StatusCode >= 300:
-		return nil, nil, fmt.Errorf("the server answered %s: %.500s", resp.Status, answer)
-	}
-	return answer, resp.Header, nil
+	_ = c.line.conn.Close()
 }
