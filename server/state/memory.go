@@ -3,26 +3,24 @@ package state
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Memory is a Store in this process. What has expired is removed as it is met,
-// and by a sweep once a minute.
+// and by a sweep once a minute. Each part has a lock of its own.
 type Memory struct {
-	opts MemoryOptions
+	now    func() time.Time
+	closed atomic.Bool
 
-	mu       sync.Mutex
-	closed   bool
-	sessions map[string]*memorySession
-	owners   map[string]map[string]struct{} // session ids
-	logs     map[string]*memoryLog          // by session
-	topics   map[string]map[*listener]struct{}
+	sessions memorySessions
+	events   memoryEvents
+	mail     memoryMail
 	cache    memoryCache
-	buckets  map[string]*bucket
-	places   map[string]map[*place]struct{}
+	limits   memoryLimits
 
 	sweeping sync.WaitGroup
-	stop     chan struct{}
+	stop     chan struct{} // closed by Close
 }
 
 // MemoryOptions bound a Memory; zero fields take the default.
@@ -46,44 +44,34 @@ func NewMemory(opts MemoryOptions) *Memory {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	m := &Memory{
-		opts: opts, sessions: map[string]*memorySession{}, owners: map[string]map[string]struct{}{}, logs: map[string]*memoryLog{},
-		topics: map[string]map[*listener]struct{}{}, buckets: map[string]*bucket{}, places: map[string]map[*place]struct{}{},
-		stop: make(chan struct{}),
-	}
+	m := &Memory{now: opts.Now, stop: make(chan struct{})}
+	m.sessions.init(opts.MaxSessions)
+	m.events.logs = map[string]*memoryLog{}
+	m.mail.topics = map[string]map[*listener]struct{}{}
 	m.cache.init(opts.MaxCacheBytes)
+	m.limits.init()
 	m.sweeping.Go(m.sweep)
 	return m
 }
 
 // Close implements Store.
 func (m *Memory) Close() error {
-	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		return nil
+	if !m.closed.Swap(true) {
+		close(m.stop)
 	}
-	m.closed = true
-	close(m.stop)
-	m.mu.Unlock()
 	m.sweeping.Wait()
 	return nil
 }
 
-// enter checks a call's arguments and locks the store; the caller unlocks it.
-func (m *Memory) enter(ctx context.Context, keys ...string) error {
+// check refuses a call before it does anything.
+func (m *Memory) check(ctx context.Context, keys ...string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := checkKeys(keys...); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
+	if m.closed.Load() {
 		return ErrClosed
 	}
-	return nil
+	return checkKeys(keys...)
 }
 
 func (m *Memory) sweep() {
@@ -92,40 +80,15 @@ func (m *Memory) sweep() {
 	for {
 		select {
 		case <-tick.C:
-			m.mu.Lock()
-			m.sweepLocked(m.opts.Now())
-			m.mu.Unlock()
+			now := m.now()
+			for _, id := range m.sessions.expire(now) {
+				m.events.forget(id)
+			}
+			m.events.expire(now)
+			m.cache.expire(now)
+			m.limits.expire(now)
 		case <-m.stop:
 			return
-		}
-	}
-}
-
-func (m *Memory) sweepLocked(now time.Time) {
-	for id, s := range m.sessions {
-		if now.After(s.expires) {
-			m.removeSession(id)
-		}
-	}
-	for session, log := range m.logs {
-		if log.expire(now); log.count == 0 && now.After(log.expires) {
-			delete(m.logs, session)
-		}
-	}
-	m.cache.expire(now)
-	for key, b := range m.buckets {
-		if b.full(now) {
-			delete(m.buckets, key)
-		}
-	}
-	for key, held := range m.places {
-		for p := range held {
-			if now.After(p.expires) {
-				delete(held, p)
-			}
-		}
-		if len(held) == 0 {
-			delete(m.places, key)
 		}
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"container/list"
 	"context"
+	"sync"
 	"time"
 )
 
 // memoryCache drops what was used longest ago when it is full.
 type memoryCache struct {
+	mu          sync.Mutex
 	limit, size int
 	entries     map[string]*list.Element
 	order       *list.List // of *cacheEntry, most recently used first
@@ -44,6 +46,8 @@ func (c *memoryCache) remove(el *list.Element) {
 }
 
 func (c *memoryCache) expire(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, el := range c.entries {
 		if e, _ := el.Value.(*cacheEntry); now.After(e.expires) {
 			c.remove(el)
@@ -53,37 +57,40 @@ func (c *memoryCache) expire(now time.Time) {
 
 // Cached implements Cache.
 func (m *Memory) Cached(ctx context.Context, key string) ([]byte, error) {
-	if err := m.enter(ctx, key); err != nil {
+	if err := m.check(ctx, key); err != nil {
 		return nil, err
 	}
-	defer m.mu.Unlock()
-	el := m.cache.entries[key]
+	c := &m.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	el := c.entries[key]
 	if el == nil {
 		return nil, ErrNotFound
 	}
 	e, _ := el.Value.(*cacheEntry)
-	if m.opts.Now().After(e.expires) {
-		m.cache.remove(el)
+	if m.now().After(e.expires) {
+		c.remove(el)
 		return nil, ErrNotFound
 	}
-	m.cache.order.MoveToFront(el)
+	c.order.MoveToFront(el)
 	return bytes.Clone(e.value), nil
 }
 
 // PutCached implements Cache.
 func (m *Memory) PutCached(ctx context.Context, key string, value []byte, ttl time.Duration, tags ...string) error {
+	if err := m.check(ctx, append([]string{key}, tags...)...); err != nil {
+		return err
+	}
 	if len(value) > MaxValue {
 		return ErrTooLarge
 	}
-	if err := m.enter(ctx, append([]string{key}, tags...)...); err != nil {
-		return err
-	}
-	defer m.mu.Unlock()
 	c := &m.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if old := c.entries[key]; old != nil {
 		c.remove(old)
 	}
-	e := &cacheEntry{key, bytes.Clone(value), append([]string(nil), tags...), m.opts.Now().Add(ttl)}
+	e := &cacheEntry{key, bytes.Clone(value), append([]string(nil), tags...), m.now().Add(ttl)}
 	if e.size() > c.limit {
 		return nil // it would not stay
 	}
@@ -103,12 +110,14 @@ func (m *Memory) PutCached(ctx context.Context, key string, value []byte, ttl ti
 
 // DropCached implements Cache.
 func (m *Memory) DropCached(ctx context.Context, tag string) error {
-	if err := m.enter(ctx, tag); err != nil {
+	if err := m.check(ctx, tag); err != nil {
 		return err
 	}
-	defer m.mu.Unlock()
-	for key := range m.cache.tags[tag] {
-		m.cache.remove(m.cache.entries[key])
+	c := &m.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key := range c.tags[tag] {
+		c.remove(c.entries[key])
 	}
 	return nil
 }

@@ -7,6 +7,46 @@ import (
 	"time"
 )
 
+type memoryLimits struct {
+	mu      sync.Mutex
+	buckets map[string]*bucket
+	places  map[string]map[*place]struct{}
+}
+
+func (ml *memoryLimits) init() {
+	ml.buckets, ml.places = map[string]*bucket{}, map[string]map[*place]struct{}{}
+}
+
+// expire removes full buckets, which are as good as new ones, and places that
+// were not left.
+func (ml *memoryLimits) expire(now time.Time) {
+	ml.mu.Lock()
+	defer ml.mu.Unlock()
+	for key, b := range ml.buckets {
+		if b.refill(now); b.uses >= b.burst {
+			delete(ml.buckets, key)
+		}
+	}
+	for key := range ml.places {
+		ml.held(key, now)
+	}
+}
+
+// held returns the places taken under a key, without those that have expired.
+func (ml *memoryLimits) held(key string, now time.Time) map[*place]struct{} {
+	held := ml.places[key]
+	for p := range held {
+		if now.After(p.expires) {
+			delete(held, p)
+		}
+	}
+	if len(held) == 0 {
+		delete(ml.places, key)
+		return nil
+	}
+	return held
+}
+
 // bucket holds uses that come back with time.
 type bucket struct {
 	uses  float64
@@ -22,23 +62,18 @@ func (b *bucket) refill(now time.Time) {
 	}
 }
 
-// full reports a bucket that is as good as a new one.
-func (b *bucket) full(now time.Time) bool {
-	b.refill(now)
-	return b.uses >= b.burst
-}
-
 // Take implements Limits.
 func (m *Memory) Take(ctx context.Context, key string, rate float64, burst int) (bool, time.Duration, error) {
-	if err := m.enter(ctx, key); err != nil {
+	if err := m.check(ctx, key); err != nil {
 		return false, 0, err
 	}
-	defer m.mu.Unlock()
-	now := m.opts.Now()
-	b := m.buckets[key]
+	ml, now := &m.limits, m.now()
+	ml.mu.Lock()
+	defer ml.mu.Unlock()
+	b := ml.buckets[key]
 	if b == nil {
 		b = &bucket{uses: float64(burst), at: now}
-		m.buckets[key] = b
+		ml.buckets[key] = b
 	}
 	b.rate, b.burst = rate, float64(burst)
 	b.refill(now)
@@ -57,35 +92,31 @@ type place struct{ expires time.Time }
 
 // Enter implements Limits.
 func (m *Memory) Enter(ctx context.Context, key string, maxPlaces int, ttl time.Duration) (func(), bool, error) {
-	if err := m.enter(ctx, key); err != nil {
+	if err := m.check(ctx, key); err != nil {
 		return nil, false, err
 	}
-	defer m.mu.Unlock()
-	now := m.opts.Now()
-	held := m.places[key]
-	for p := range held {
-		if now.After(p.expires) {
-			delete(held, p)
-		}
-	}
+	ml, now := &m.limits, m.now()
+	ml.mu.Lock()
+	defer ml.mu.Unlock()
+	held := ml.held(key, now)
 	if len(held) >= maxPlaces {
 		return nil, false, nil
 	}
 	if held == nil {
 		held = map[*place]struct{}{}
-		m.places[key] = held
+		ml.places[key] = held
 	}
 	p := &place{now.Add(ttl)}
 	held[p] = struct{}{}
-	var once sync.Once
-	return func() {
-		once.Do(func() {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			delete(m.places[key], p)
-			if len(m.places[key]) == 0 {
-				delete(m.places, key)
-			}
-		})
-	}, true, nil
+	return func() { ml.leave(key, p) }, true, nil
+}
+
+// leave frees a place; a second time it finds nothing to free.
+func (ml *memoryLimits) leave(key string, p *place) {
+	ml.mu.Lock()
+	defer ml.mu.Unlock()
+	delete(ml.places[key], p)
+	if len(ml.places[key]) == 0 {
+		delete(ml.places, key)
+	}
 }

@@ -3,7 +3,13 @@ package state
 import (
 	"bytes"
 	"context"
+	"sync"
 )
+
+type memoryMail struct {
+	mu     sync.Mutex
+	topics map[string]map[*listener]struct{}
+}
 
 // listener is one Listen call. Its queue is unbuffered: a sender waits for it.
 type listener struct {
@@ -11,21 +17,45 @@ type listener struct {
 	gone  chan struct{}
 }
 
+func (mm *memoryMail) add(topic string, l *listener) {
+	mm.mu.Lock()
+	defer mm.mu.Unlock()
+	if mm.topics[topic] == nil {
+		mm.topics[topic] = map[*listener]struct{}{}
+	}
+	mm.topics[topic][l] = struct{}{}
+}
+
+func (mm *memoryMail) remove(topic string, l *listener) {
+	close(l.gone)
+	mm.mu.Lock()
+	defer mm.mu.Unlock()
+	delete(mm.topics[topic], l)
+	if len(mm.topics[topic]) == 0 {
+		delete(mm.topics, topic)
+	}
+}
+
+func (mm *memoryMail) listeners(topic string) []*listener {
+	mm.mu.Lock()
+	defer mm.mu.Unlock()
+	all := make([]*listener, 0, len(mm.topics[topic]))
+	for l := range mm.topics[topic] {
+		all = append(all, l)
+	}
+	return all
+}
+
 // Send implements Mail.
 func (m *Memory) Send(ctx context.Context, topic string, data []byte) (int, error) {
+	if err := m.check(ctx, topic); err != nil {
+		return 0, err
+	}
 	if len(data) > MaxValue {
 		return 0, ErrTooLarge
 	}
-	if err := m.enter(ctx, topic); err != nil {
-		return 0, err
-	}
-	var to []*listener
-	for l := range m.topics[topic] {
-		to = append(to, l)
-	}
-	m.mu.Unlock()
 	reached := 0
-	for _, l := range to {
+	for _, l := range m.mail.listeners(topic) {
 		select {
 		case l.queue <- bytes.Clone(data):
 			reached++
@@ -41,24 +71,12 @@ func (m *Memory) Send(ctx context.Context, topic string, data []byte) (int, erro
 
 // Listen implements Mail.
 func (m *Memory) Listen(ctx context.Context, topic string, ready chan<- struct{}, handle func(data []byte)) error {
-	if err := m.enter(ctx, topic); err != nil {
+	if err := m.check(ctx, topic); err != nil {
 		return err
 	}
 	l := &listener{queue: make(chan []byte), gone: make(chan struct{})}
-	if m.topics[topic] == nil {
-		m.topics[topic] = map[*listener]struct{}{}
-	}
-	m.topics[topic][l] = struct{}{}
-	m.mu.Unlock()
-	defer func() {
-		close(l.gone)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.topics[topic], l)
-		if len(m.topics[topic]) == 0 {
-			delete(m.topics, topic)
-		}
-	}()
+	m.mail.add(topic, l)
+	defer m.mail.remove(topic, l)
 	if ready != nil {
 		close(ready)
 	}

@@ -41,7 +41,8 @@ var (
 	ErrTooLarge = errors.New("state: too large")
 	ErrFull     = errors.New("state: a bound is reached")
 	ErrClosed   = errors.New("state: closed")
-	// ErrGap: events between the id and the oldest one kept are gone.
+	ErrConflict = errors.New("state: something else is there already")
+	// ErrGap: events that should follow are not kept any more, or never were.
 	ErrGap = errors.New("state: events are missing")
 )
 
@@ -50,15 +51,15 @@ var (
 type Session struct {
 	ID      string
 	Owner   string // whose it is; nobody else's requests reach it
-	Replica string // where its upstream connections are
-	Data    []byte // the server's own: version, capabilities, subscriptions
+	Replica string // where it lives: its unanswered requests, its upstream connections
 	Created time.Time
 }
 
 // Sessions keeps session records.
 type Sessions interface {
-	// PutSession stores a record for ttl, replacing one with the same id. An
-	// owner has at most max sessions: one more is ErrFull (0: no bound).
+	// PutSession stores a record for ttl, replacing one of the same owner with the
+	// same id. ErrConflict: the id is another owner's. ErrFull: the owner has max
+	// sessions already (0: no bound), or the store is full.
 	PutSession(ctx context.Context, s Session, ttl time.Duration, max int) error
 	// Session returns the record and lets it live for ttl from now on.
 	// ErrNotFound: there is none, or it is another owner's.
@@ -66,35 +67,43 @@ type Sessions interface {
 	// DeleteSession removes the record and the session's events. ErrNotFound
 	// is as for Session.
 	DeleteSession(ctx context.Context, id, owner string) error
-	// CountSessions counts the owner's sessions.
-	CountSessions(ctx context.Context, owner string) (int, error)
 }
 
 // Event is one message of a resumable stream.
 type Event struct {
-	ID   uint64 // counts from 1 in each stream
+	Seq  uint64 // its place in the stream, from 1
 	Data []byte
 }
 
-// Events keeps what was sent on streams, for clients that come back.
-type Events interface {
-	// AppendEvent adds an event to a stream of a session. Of each session at
-	// most keep events are kept for ttl; the oldest go first.
-	AppendEvent(ctx context.Context, session, stream string, data []byte, keep int, ttl time.Duration) (id uint64, err error)
-	// EventsAfter returns up to limit events after the id, in order. With
-	// ErrGap, what is returned does not follow the id directly.
-	EventsAfter(ctx context.Context, session, stream string, after uint64, limit int) ([]Event, error)
+// Keep bounds the events of one session, of all its streams together. The oldest
+// go first; the newest is kept whatever its size.
+type Keep struct {
+	Events, Bytes int
+	Age           time.Duration
 }
 
-// Mail carries messages to whoever listens on a topic, such as the replica that
-// holds the stream a reply belongs to.
+// Events keeps what was sent on streams, for clients that come back. Whoever
+// asks has made sure that the session is the asker's.
+type Events interface {
+	// AppendEvent adds an event at its place to a stream of a session, and drops
+	// what exceeds keep. ErrConflict: the place is not behind the last event's.
+	AppendEvent(ctx context.Context, session string, stream uint64, e Event, keep Keep) error
+	// EventsAfter returns up to limit events behind the place after, in order.
+	// With ErrGap, what is returned does not follow it directly: events are gone,
+	// or after is not a place that the stream, as far as it is known, ever had.
+	EventsAfter(ctx context.Context, session string, stream, after uint64, limit int) ([]Event, error)
+}
+
+// Mail carries messages to whoever listens on a topic, such as the replica where
+// a session lives.
 type Mail interface {
 	// Send delivers data to all listeners of the topic, in the order sent by
 	// one caller, and says how many there were. It waits for slow listeners
 	// within ctx.
 	Send(ctx context.Context, topic string, data []byte) (listeners int, err error)
 	// Listen calls handle for each message, one at a time, until ctx ends.
-	// ready, if not nil, is closed once nothing sent will be missed.
+	// ready, if not nil, is closed once nothing sent will be missed. Its error
+	// says why it ended: that of ctx, ErrClosed, or what went wrong.
 	Listen(ctx context.Context, topic string, ready chan<- struct{}, handle func(data []byte)) error
 }
 
