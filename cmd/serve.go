@@ -180,6 +180,7 @@ func runServe(ctx context.Context, o serveOptions) error {
 	if err != nil {
 		return err
 	}
+	defer raiseHeapFloor(o.deps.Getenv)()
 	s, err := server.Listen(ctx, server.Options{Config: cfg, Credentials: credentials, Version: buildVersion().Version, Getenv: o.deps.Getenv, Logger: log})
 	if err != nil {
 		return err
