@@ -57,10 +57,10 @@ to open that page; a sign-in in a terminal counts at once too.
 MCP clients start commands with hardly any environment variables. What the
 network asks for is best told once, to mcpctl login (--proxy, --ca-file,
 --client-cert): bridges take it from the profile. Without it they use the proxy
-variables, else the settings of Windows or macOS.
+variables, else the settings of Windows, macOS, GNOME or KDE.
 
-The bridge ends when its input does, when it is told to, and, save on Windows,
-where the input then ends too, when the program that started it is gone.`,
+The bridge ends when its input does, when it is told to, and when the program that
+started it is gone.`,
 		Example: `  mcpctl login https://mcp.contoso.com/mcp
   mcpctl bridge https://mcp.contoso.com/mcp
 
@@ -122,7 +122,9 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 	for _, warning := range header.warnings {
 		log.Warn("a file of headers is not private", "reason", warning)
 	}
-	ctx, release := withParent(ctx, parentAlive())
+	alive, closeParent := parentAlive()
+	defer closeParent()
+	ctx, release := withParent(ctx, alive)
 	defer release()
 
 	opts := bridge.Options{
@@ -153,6 +155,7 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 	}
 	opts.Client = o.client(log)
 	log.Info(msgStarted, "url", o.url, "version", buildVersion().Version)
+	defer transport.prepare(ctx)()
 	defer time.AfterFunc(settled, shrink).Stop()
 	err = bridge.Run(ctx, opts)
 	switch {

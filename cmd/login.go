@@ -49,7 +49,8 @@ operating system.
 
 How to reach the server (--proxy, --ca-file, --client-cert) is kept in the profile
 as well, because MCP clients start bridges without the variables of a terminal.
-Without --proxy it is the proxy variables, else the settings of Windows or macOS.
+Without --proxy it is the proxy variables, else the settings of Windows,
+macOS, GNOME or KDE.
 
 With a browser on this machine the sign-in opens there. Without one, or with
 --device-code, it shows a code to enter on any device.`,

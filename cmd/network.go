@@ -145,6 +145,19 @@ func newProfileTransport(deps Deps, url string, log *slog.Logger) (*profileTrans
 	return &profileTransport{deps: deps, profiles: profiles, url: url, log: log}, nil
 }
 
+// prepare reads what the first request needs while nothing waits for it: on some
+// systems another program tells the proxy settings. The function that it returns
+// ends that.
+func (t *profileTransport) prepare(ctx context.Context) (done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	reading.Go(func() { t.transport(ctx) })
+	return func() {
+		cancel()
+		reading.Wait()
+	}
+}
+
 // RoundTrip implements http.RoundTripper.
 func (t *profileTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.transport(req.Context()).RoundTrip(req)

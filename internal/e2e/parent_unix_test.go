@@ -14,8 +14,7 @@ import (
 )
 
 // A client that is killed may leave standard input open in another process: the
-// bridge ends all the same, and ends its session. On Windows the end of input
-// always comes (see cmd/parent_windows.go).
+// bridge ends all the same, and ends its session.
 func TestBridgeEndsWhenItsParentDies(t *testing.T) {
 	d := newDesk(t)
 	ctx := testContext(t)
