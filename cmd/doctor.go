@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os/exec"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -40,7 +38,8 @@ clients on this machine. Without URL look at every server that somebody signed
 in to.
 
 A check that fails says why and what to do. One that can't be made, or that fails
-because of another, points to that one. It takes half a minute at most, changes
+because of another, points to that one. A warning (!) is about what works for
+mcpctl and not for every other client. It takes half a minute at most, changes
 nothing but a token that has to be renewed, and never shows one.
 
 The exit code is 0 when all is well, 4 when a sign-in is all that is missing, and
@@ -105,7 +104,13 @@ func runDoctor(ctx context.Context, o doctorOptions) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	report.Machine = append(report.Machine, clientsToExamine(o, profiles)...)
+	clients := clientsToExamine(o, profiles)
+	if i := slices.IndexFunc(clients, func(c doctor.Check) bool { return c.SignIn }); i >= 0 && len(urls) == 0 {
+		// That is why there are none.
+		p := &report.Machine[0]
+		p.Status, p.Detail, p.Fix, p.SignIn, p.Because = doctor.Skip, "comes of "+clients[i].Name+": "+p.Detail, "", false, clients[i].ID
+	}
+	report.Machine = append(report.Machine, clients...)
 	return o.tell(report)
 }
 
@@ -168,76 +173,6 @@ func (o doctorOptions) tell(r doctorReport) error {
 		return &exitError{exitSignIn, err}
 	}
 	return err
-}
-
-// marks are how checks begin on a line.
-type marks struct{ ok, fail, skip, fix string }
-
-var (
-	unicodeMarks = marks{"✓", "✗", "–", "→"}
-	asciiMarks   = marks{"+", "x", "-", "->"}
-)
-
-// printDoctor prints one line for each check. On a terminal long ones are
-// wrapped below their beginning.
-func printDoctor(w io.Writer, getenv func(string) string, r doctorReport) error {
-	s, m := newScreen(w, getenv), asciiMarks
-	if showsUnicode(getenv) {
-		m = unicodeMarks
-	}
-	for _, server := range r.Servers {
-		if err := printChecked(s, m, server.URL, server.Checks); err != nil {
-			return err
-		}
-	}
-	return printChecked(s, m, "This machine", r.Machine)
-}
-
-// doctorNames is the room for the names of checks.
-const doctorNames = 18
-
-func printChecked(s screen, m marks, title string, checks []doctor.Check) error {
-	if err := s.line("%s", s.bold(oneLine(title))); err != nil {
-		return err
-	}
-	for _, c := range checks {
-		mark := m.skip
-		switch c.Status {
-		case doctor.OK:
-			mark = s.style("32", m.ok)
-		case doctor.Fail:
-			mark = s.style("31", m.fail)
-		}
-		text := c.Detail
-		if c.Fix != "" {
-			text += " " + m.fix + " " + c.Fix
-		}
-		lines := []string{text}
-		if s.terminal {
-			lines = wrap(text, max(s.width-doctorNames-5, 20))
-		}
-		for i, line := range lines {
-			if i > 0 {
-				mark, c.Name = " ", ""
-			}
-			if err := s.line("  %s %-*s %s", mark, doctorNames, c.Name, line); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// showsUnicode reports whether text beyond ASCII can be shown: what the locale
-// says (POSIX, Internationalization Variables), or that the terminal is one of
-// Windows, to which Go writes UTF-16.
-func showsUnicode(getenv func(string) string) bool {
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if value := strings.ToLower(getenv(name)); value != "" {
-			return strings.Contains(value, "utf-8") || strings.Contains(value, "utf8")
-		}
-	}
-	return getenv("SystemRoot") != ""
 }
 
 // discarded is the log of what doctor looks at: the checks say what is wrong.

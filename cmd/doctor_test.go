@@ -99,6 +99,17 @@ func (s *surgery) tokens(t *testing.T, spec fakeentra.TokenSpec) {
 	}})
 }
 
+// without is a reverse proxy that does not pass on a path.
+func without(path string) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		if r.URL.Path == path {
+			http.NotFound(w, r)
+			return
+		}
+		pass.ServeHTTP(w, r)
+	}
+}
+
 func openSurgery(t *testing.T) *surgery {
 	t.Helper()
 	s := &surgery{files: t.TempDir()}
@@ -245,6 +256,39 @@ func TestDoctorNamesTheCause(t *testing.T) {
 				pass.ServeHTTP(w, r)
 			})
 		}, exitFailed, "metadata", "HTTP 404", "/.well-known/"},
+		{"metadata not passed on for the path", func(*testing.T, *patient) {
+			s.breaks(without("/.well-known/oauth-protected-resource/mcp"))
+		}, exitDone, "variants", `^/\.well-known/oauth-protected-resource/mcp is missing \(HTTP 404\): clients that ask only there`, `nginx: location \^~ /\.well-known/oauth-protected-resource \{.*pathType: Prefix`},
+		{"metadata not passed on for the root", func(*testing.T, *patient) {
+			s.breaks(without("/.well-known/oauth-protected-resource"))
+		}, exitDone, "variants", `^/\.well-known/oauth-protected-resource is missing \(HTTP 404\)`, "nginx"},
+		{"web page in place of metadata", func(*testing.T, *patient) {
+			s.breaks(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+				if r.URL.Path == "/.well-known/oauth-protected-resource" {
+					_, _ = fmt.Fprint(w, "<html>Contoso</html>")
+					return
+				}
+				pass.ServeHTTP(w, r)
+			})
+		}, exitFailed, "variants", `^/\.well-known/oauth-protected-resource answers with something else than JSON: clients that ask there`, "nginx"},
+		{"web page in place of an authority's metadata", func(*testing.T, *patient) {
+			s.breaks(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+				if r.URL.Path == "/.well-known/oauth-authorization-server" {
+					_, _ = fmt.Fprint(w, "<html>Contoso</html>")
+					return
+				}
+				pass.ServeHTTP(w, r)
+			})
+		}, exitDone, "variants", `^/\.well-known/oauth-authorization-server answers with something else`, "HTTP 404"},
+		{"root metadata of another server", func(*testing.T, *patient) {
+			s.breaks(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+				if r.URL.Path == "/.well-known/oauth-protected-resource" {
+					_, _ = fmt.Fprint(w, `{"resource":"https://other.contoso.com"}`)
+					return
+				}
+				pass.ServeHTTP(w, r)
+			})
+		}, exitDone, "variants", `is about "https://other\.contoso\.com"`, "nginx"},
 		{"metadata of another server", func(_ *testing.T, _ *patient) {
 			s.metadata(func(doc map[string]any) { doc["resource"] = "https://other.contoso.com/mcp" })
 		}, exitFailed, "resource", "other.contoso.com", "public_url"},
@@ -367,7 +411,8 @@ func TestDoctorNamesTheCause(t *testing.T) {
 			if err := json.Unmarshal([]byte(stdout), &report); err != nil {
 				t.Fatalf("%v: %s%s", err, stdout, stderr)
 			}
-			failed := doctor.Failed(append(slices.Clone(report.Servers[0].Checks), report.Machine...))
+			checks := append(slices.Clone(report.Servers[0].Checks), report.Machine...)
+			failed := slices.DeleteFunc(checks, func(c doctor.Check) bool { return c.Status != doctor.Fail && c.Status != doctor.Warn })
 			if code != test.exit {
 				t.Errorf("exit code %d, want %d", code, test.exit)
 			}
@@ -556,7 +601,7 @@ func writeFile(t *testing.T, path, content string) {
 func TestDoctorFitsTheTerminal(t *testing.T) {
 	checks := []doctor.Check{
 		{ID: "name", Name: "name", Status: doctor.OK, Detail: "mcp.contoso.com is 10.0.0.1"},
-		{ID: "connect", Name: "connection", Status: doctor.Fail, Detail: "it can't be connected to: connection refused", Fix: "Check the port"},
+		{ID: "connect", Name: "connection", Status: doctor.Fail, Detail: "it can't be connected to: connection refused", Fix: "Check the port: https://mcp.contoso.com/a-long-address/of-its-own"},
 		{ID: "tls", Name: "TLS", Status: doctor.Skip, Detail: "not checked: see connection", Because: "connect"},
 	}
 	var out bytes.Buffer
@@ -564,14 +609,31 @@ func TestDoctorFitsTheTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `https://mcp.contoso.com/mcp
-  ✓ name               mcp.contoso.com is 10.0.0.1
-  ✗ connection         it can't be connected to:
-                       connection refused → Check
-                       the port
-  – TLS                not checked: see connection
+  ✓ name
+    mcp.contoso.com is 10.0.0.1
+  ✗ connection
+    it can't be connected to: connection refused
+    → Check the port:
+    https://mcp.contoso.com/a-long-address/of-its-own
+  – TLS
+    not checked: see connection
 `
 	if out.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
+	}
+	out.Reset()
+	if err := printChecked(screen{w: &out, width: 80, terminal: true}, unicodeMarks, "https://mcp.contoso.com/mcp", checks); err != nil {
+		t.Fatal(err)
+	}
+	const wide = `https://mcp.contoso.com/mcp
+  ✓ name               mcp.contoso.com is 10.0.0.1
+  ✗ connection         it can't be connected to: connection refused
+                       → Check the port:
+                       https://mcp.contoso.com/a-long-address/of-its-own
+  – TLS                not checked: see connection
+`
+	if out.String() != wide {
+		t.Errorf("got:\n%s\nwant:\n%s", out.String(), wide)
 	}
 	out.Reset()
 	if err := printChecked(screen{w: &out, width: 50, terminal: true, color: true}, asciiMarks, "https://mcp.contoso.com/mcp", checks[1:2]); err != nil {

@@ -76,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"remote":     cmdRemote,
 			"takeport":   cmdTakePort,
 			"bus":        cmdBus,
+			"keyring":    cmdKeyring,
 			"secretfree": cmdSecretFree,
 		},
 	})

@@ -26,10 +26,10 @@ func (x *examination) authority(ctx context.Context) finding {
 	}
 	a, err := x.authorityInUse()
 	if err != nil {
-		return fail("Sign in, with --dev-ca FILE if this is a server for development: mcpctl login "+x.URL, "%s", reason(err))
+		return fail("Sign in, with --dev-ca FILE if this is a server for development: "+x.login(), "%s", reason(err))
 	}
 	if x.authClient, err = x.SignIn(a); err != nil {
-		return fail("Correct the setting, or sign in anew: mcpctl login "+x.URL, "%s", reason(err))
+		return fail("Correct the setting, or sign in anew: "+x.login(), "%s", reason(err))
 	}
 	const fix = "Check the network, the proxy and the firewall: this machine has to reach the authority"
 	resp, err := x.get(ctx, x.authClient, a.String()+"/v2.0/.well-known/openid-configuration")
@@ -47,7 +47,7 @@ func (x *examination) authority(ctx context.Context) finding {
 	}
 	switch err := decode(resp.Body, &doc); {
 	case resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusNotFound:
-		return fail("Check the tenant: mcpctl login "+x.URL+" --tenant TENANT", "%s knows no tenant %s (HTTP %d)", a.Host(), a.Tenant(), resp.StatusCode)
+		return fail("Check the tenant: "+x.login()+" --tenant TENANT", "%s knows no tenant %s (HTTP %d)", a.Host(), a.Tenant(), resp.StatusCode)
 	case resp.StatusCode != http.StatusOK:
 		return fail("Try again later; if it stays, see the status page of Microsoft Entra", "%s answers HTTP %d", a.Host(), resp.StatusCode)
 	case err != nil || doc.JWKS == "" || doc.Token == "":

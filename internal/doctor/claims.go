@@ -61,7 +61,7 @@ func (x *examination) claims(context.Context) finding {
 	}
 	fix := x.login()
 	if e, known := catalogue.LookupRule(rule); known {
-		fix = strings.ReplaceAll(e.Fix, "URL", x.URL)
+		fix = x.filled(e.Fix)
 	}
 	return fail(fix, "the server's rule %q fails: %s", rule, what)
 }

@@ -24,6 +24,7 @@ type Status string
 // The ends of a check.
 const (
 	OK   Status = "ok"
+	Warn Status = "warn" // works for mcpctl, and not for everybody
 	Fail Status = "fail"
 	Skip Status = "skip" // not made, or failed because of another check
 )
@@ -35,7 +36,7 @@ type Check struct {
 	Status Status `json:"status"`
 	// Detail is what was found, in one line.
 	Detail string `json:"detail"`
-	// Fix is what to do; only failed checks have one.
+	// Fix is what to do; only failed checks and warnings have one.
 	Fix string `json:"fix,omitempty"`
 	// Because is the id of the check that this one was skipped for.
 	Because string `json:"because,omitempty"`
@@ -67,6 +68,10 @@ func ok(format string, args ...any) finding {
 
 func fail(fix, format string, args ...any) finding {
 	return finding{status: Fail, detail: fmt.Sprintf(format, args...), fix: fix}
+}
+
+func warn(fix, format string, args ...any) finding {
+	return finding{status: Warn, detail: fmt.Sprintf(format, args...), fix: fix}
 }
 
 // needless is a check that has no meaning here.
@@ -107,7 +112,7 @@ func runSteps(ctx context.Context, steps []step) []Check {
 		c.Status, c.Detail, c.Fix, c.SignIn = f.status, redact.String(oneLine(f.detail)), redact.String(oneLine(f.fix)), f.signIn
 		cause := firstCause(causes, s.after)
 		switch {
-		case f.status == Fail && !f.own && cause != "":
+		case (f.status == Fail || f.status == Warn) && !f.own && cause != "":
 			c.Status, c.Because, c.Fix, c.SignIn = Skip, cause, "", false
 			c.Detail = "comes of " + names[cause] + ": " + c.Detail
 			causes[s.id] = cause

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/mcpctl/mcpctl/internal/entra"
@@ -78,54 +76,17 @@ func (x *examination) fetched() bool {
 	return x.found.MetadataURL != ""
 }
 
-// metadata fetches the metadata at every well-known address (RFC 9728 section
-// 3.1).
-func (x *examination) metadata(ctx context.Context) finding {
+// metadata tells whether mcpctl finds the metadata (RFC 9728 section 3.1).
+func (x *examination) metadata(context.Context) finding {
 	switch {
 	case x.open():
 		return noSignIn
 	case x.foundErr != nil && x.found.MetadataURL == "" && (!x.fetched() || !errors.Is(x.foundErr, entra.ErrUntrustedMetadata)):
-		return fail("Have the operator serve the metadata, and its reverse proxy pass on /.well-known/; or name everything: mcpctl login "+x.URL+" --tenant TENANT --client-id ID --scope SCOPE",
+		return fail(x.passOn()+". Or name everything: "+x.login()+" --tenant TENANT --client-id ID --scope SCOPE",
 			"%s", reason(x.foundErr))
 	}
-	var said []string
-	for _, v := range variants(x.u) {
-		said = append(said, v.EscapedPath()+" "+x.variant(ctx, v))
-	}
-	return ok("%s", strings.Join(said, ", "))
-}
-
-// variants are the well-known addresses of a server's metadata: with its path
-// inserted and at the root.
-func variants(u *url.URL) []*url.URL {
-	root := &url.URL{Scheme: u.Scheme, Host: u.Host}
-	var list []*url.URL
-	if path := u.EscapedPath(); path != "" && path != "/" {
-		if inserted, err := root.Parse(wellKnown + path); err == nil {
-			inserted.RawQuery = u.RawQuery
-			list = append(list, inserted)
-		}
-	}
-	return append(list, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: wellKnown})
-}
-
-func (x *examination) variant(ctx context.Context, at *url.URL) string {
-	resp, err := x.get(ctx, x.client, at.String())
-	if err != nil {
-		return "does not answer"
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Sprintf("is missing (HTTP %d)", resp.StatusCode)
-	}
-	var doc struct{ Resource string }
-	if err := decode(resp.Body, &doc); err != nil || doc.Resource == "" {
-		return "is no metadata"
-	}
-	if doc.Resource != x.URL {
-		return fmt.Sprintf("is about %q", doc.Resource)
-	}
-	return "is there"
+	// The origin is the server's own, or it would not have been taken.
+	return ok("at %s", strings.TrimPrefix(x.found.MetadataURL, x.u.Scheme+"://"+x.u.Host))
 }
 
 // decode reads a bounded JSON document.
@@ -151,7 +112,7 @@ func (x *examination) resource(context.Context) finding {
 
 // settings checks that the metadata says enough for a sign-in.
 func (x *examination) settings(context.Context) finding {
-	login := "mcpctl login " + x.URL
+	login := x.login()
 	switch {
 	case x.open():
 		return noSignIn

@@ -31,7 +31,7 @@ func (x *examination) address(context.Context) finding {
 
 func (x *examination) network(ctx context.Context) finding {
 	if err := x.Network(); err != nil {
-		return fail("Correct the setting, or sign in anew without it: mcpctl login "+x.URL, "%s", reason(err))
+		return fail("Correct the setting, or sign in anew without it: "+x.login(), "%s", reason(err))
 	}
 	proxy, source, err := x.Proxy(ctx, x.u)
 	switch {
@@ -67,7 +67,7 @@ func (x *examination) name(ctx context.Context) finding {
 func (x *examination) connect(ctx context.Context) finding {
 	client, err := x.Resource(ctx)
 	if err != nil {
-		return fail("Correct the setting, or sign in anew: mcpctl login "+x.URL, "%s", reason(err))
+		return fail("Correct the setting, or sign in anew: "+x.login(), "%s", reason(err))
 	}
 	x.client = client
 	root := &url.URL{Scheme: x.u.Scheme, Host: x.u.Host, Path: wellKnown}

@@ -88,6 +88,7 @@ func (s Server) Examine(ctx context.Context) []Check {
 		{id: "endpoint", name: "MCP endpoint", needs: []string{"tls"}, run: x.endpoint},
 		{id: "metadata", name: "metadata", needs: []string{"endpoint"}, run: x.metadata},
 		{id: "resource", name: "resource", needs: []string{"metadata"}, run: x.resource},
+		{id: "variants", name: "well-known paths", needs: []string{"metadata"}, after: []string{"resource"}, run: x.variants},
 		{id: "settings", name: "sign-in settings", needs: []string{"metadata"}, after: []string{"resource"}, run: x.settings},
 		{id: "authority", name: "authority", after: served, run: x.authority},
 		{id: "keys", name: "signing keys", needs: []string{"authority"}, run: x.keys},

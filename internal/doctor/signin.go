@@ -10,11 +10,23 @@ import (
 	"github.com/mcpctl/mcpctl/internal/profile"
 )
 
-func (x *examination) login() string { return "mcpctl login " + x.URL }
+// login is the command that signs in.
+func (x *examination) login() string {
+	command := "mcpctl login " + x.URL
+	if ca := x.devCA(); ca != "" {
+		command += " --dev-ca " + ca
+	}
+	return command
+}
 
 // without reports a server for which nobody needs to sign in, and nobody has.
 func (x *examination) without() bool {
 	return x.open() && errors.Is(x.profileErr, profile.ErrNotFound)
+}
+
+// filled puts the server's address into a text of the catalogue.
+func (x *examination) filled(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(text, "mcpctl login URL", x.login()), "URL", x.URL)
 }
 
 func (x *examination) signedIn(context.Context) finding {
@@ -111,7 +123,7 @@ func (x *examination) store(ctx context.Context) finding {
 		f.signIn = true
 		return f
 	case StoreUnavailable:
-		return fail("Unlock the keyring, or start the desktop's keyring service; without one: "+x.login()+" --token-store file", "%s", s.Err)
+		return fail("Unlock the keyring, or start the desktop's keyring service. To do without: mcpctl logout --all, then: "+x.login()+" --token-store file", "%s", s.Err)
 	}
 	return fail("Make the file readable and writable for you", "%s", s.Err)
 }
@@ -123,7 +135,7 @@ func (x *examination) bareStore(ctx context.Context) finding {
 		return noSignIn
 	}
 	s, err := x.BareStore(ctx, x.profile)
-	const fix = "Give the variables that the keyring needs (on Linux DBUS_SESSION_BUS_ADDRESS and XDG_RUNTIME_DIR) to the entry in the client's configuration, under env"
+	fix := "Keep the key in a file: " + x.login() + " --token-store file. Or give the variables that the keyring needs (on Linux DBUS_SESSION_BUS_ADDRESS) to the entry in the client's configuration, under env"
 	switch {
 	case err != nil:
 		return fail("Check that the program can be started: mcpctl version", "a bridge can't be started as clients do: %s", reason(err))
@@ -153,7 +165,7 @@ func (x *examination) silentToken(ctx context.Context) finding {
 	}
 	t, err := x.Token(ctx, x.profile)
 	if err != nil {
-		f := tokenFault(err, x.login())
+		f := x.tokenFault(err)
 		f.signIn = errors.Is(err, entra.ErrSignInRequired)
 		f.own = f.signIn
 		return f
@@ -164,12 +176,12 @@ func (x *examination) silentToken(ctx context.Context) finding {
 
 // tokenFault words a failure to get a token: what happened, and apart from it
 // what to do.
-func tokenFault(err error, login string) finding {
+func (x *examination) tokenFault(err error) finding {
 	failed := (*entra.Error)(nil)
 	if !errors.As(err, &failed) || failed.Hint == "" {
-		return fail(login, "%s", reason(err))
+		return fail(x.login(), "%s", reason(err))
 	}
 	alone := *failed
 	alone.Hint = ""
-	return fail(failed.Hint, "%s", reason(&alone))
+	return fail(x.filled(failed.Hint), "%s", reason(&alone))
 }
