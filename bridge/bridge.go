@@ -36,6 +36,10 @@ type Options struct {
 	URL string
 	// Transport is one of the Transport constants; "" means auto.
 	Transport string
+	// Pinned says which transport TransportAuto stands for: a Transport constant,
+	// "" for auto. It is asked before each session, so that a sign-in made
+	// meanwhile counts. It may be nil and is called concurrently.
+	Pinned func() string
 	// Protocol is what the remote is spoken to with: "auto" or "" mirrors the
 	// client and translates only where the remote refuses; else a revision of MCP.
 	Protocol string

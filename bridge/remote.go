@@ -18,6 +18,7 @@ import (
 // that turned out to be what the server speaks. It implements wire.Remote.
 type remote struct {
 	transport string
+	pinned    func() string // may be nil
 	options   wire.ClientOptions
 
 	mu   sync.Mutex
@@ -85,7 +86,7 @@ func newRemote(opts Options, annotate func(wire.Frame, http.Header), deliver wir
 	if err != nil {
 		return nil, err
 	}
-	r := &remote{transport: opts.Transport, options: wire.ClientOptions{
+	r := &remote{transport: opts.Transport, pinned: opts.Pinned, options: wire.ClientOptions{
 		URL:        opts.URL,
 		HTTP:       &http.Client{Transport: rt, CheckRedirect: wire.NoRedirect, Jar: jar},
 		Header:     opts.Header,
@@ -113,22 +114,66 @@ func (r *remote) current() wire.Remote {
 
 // Exchange implements wire.Remote.
 func (r *remote) Exchange(ctx context.Context, f wire.Frame) error {
-	live := r.current()
-	if _, sse := live.(*wire.SSEClient); (live == nil || sse) && f.Method == "initialize" {
-		return r.exchangeSSE(ctx, f) // each session has a stream of its own
+	if f.Method == "initialize" {
+		return r.open(ctx, f)
 	}
+	live := r.current()
 	if live == nil {
 		return fmt.Errorf("the client sent %q before initialize", f.Method)
 	}
+	return live.Exchange(ctx, f)
+}
+
+// open begins a session, over the transport that is pinned now.
+func (r *remote) open(ctx context.Context, f wire.Frame) error {
+	transport := r.transport
+	if transport == TransportAuto && r.pinned != nil {
+		if pinned := r.pinned(); pinned != "" {
+			transport = pinned
+		}
+	}
+	live := r.current()
+	_, sse := live.(*wire.SSEClient)
+	if transport == TransportHTTP && sse {
+		var err error
+		if live, err = r.useStreamable(ctx); err != nil {
+			return err
+		}
+		sse = false
+	}
+	if live == nil || sse || transport == TransportSSE {
+		return r.exchangeSSE(ctx, f, transport) // each session has a stream of its own
+	}
 	err := live.Exchange(ctx, f)
-	if r.transport == TransportAuto && f.Method == "initialize" && refusesStreamable(err) {
+	if transport == TransportAuto && refusesStreamable(err) {
 		// MCP basic/transports, Backwards Compatibility: a POST refused with
 		// 400, 404 or 405 may mean a server of the HTTP+SSE era.
-		if sseErr := r.exchangeSSE(ctx, f); sseErr == nil {
+		if sseErr := r.exchangeSSE(ctx, f, transport); sseErr == nil {
 			return nil
 		}
 	}
 	return err
+}
+
+// useStreamable makes Streamable HTTP the transport.
+func (r *remote) useStreamable(ctx context.Context) (wire.Remote, error) {
+	live, err := wire.NewStreamableClient(r.options)
+	if err != nil {
+		return nil, err
+	}
+	r.replace(ctx, live)
+	return live, nil
+}
+
+// replace puts another client in the place of the one in use.
+func (r *remote) replace(ctx context.Context, live wire.Remote) {
+	r.mu.Lock()
+	old := r.live
+	r.live = live
+	r.mu.Unlock()
+	if old != nil {
+		_ = old.End(ctx) // has no session any more, or one that nobody needs
+	}
 }
 
 // refusesStreamable reports an answer that says nothing but «not this way». A
@@ -162,21 +207,15 @@ func hasNoStream(err error) bool {
 	return false
 }
 
-func (r *remote) exchangeSSE(ctx context.Context, f wire.Frame) error {
+func (r *remote) exchangeSSE(ctx context.Context, f wire.Frame, transport string) error {
 	sse, err := wire.ConnectSSE(ctx, r.options)
 	if err != nil {
-		if r.transport == TransportSSE && hasNoStream(err) {
+		if transport == TransportSSE && hasNoStream(err) {
 			return &noStreamError{err}
 		}
 		return err
 	}
-	r.mu.Lock()
-	old := r.live
-	r.live = sse
-	r.mu.Unlock()
-	if old != nil {
-		_ = old.End(ctx) // has no session any more: sends nothing
-	}
+	r.replace(ctx, sse)
 	return sse.Exchange(ctx, f)
 }
 

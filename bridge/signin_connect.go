@@ -79,11 +79,12 @@ func (s *signIn) connect() {
 	s.announce(ctx, c.initialize != nil) // first, so that it is known before any answer
 	s.mu.Lock()
 	s.client.established = s.client.established || c.local
+	waiting := s.pendingLocked() // one that begins later is for more permissions
 	s.enter(phaseOpen, nil)
 	s.mu.Unlock()
 	s.log.Info("connected to the server")
-	if fl := s.pending(); fl != nil {
-		fl.cancel(errElseway)
+	if waiting != nil {
+		waiting.cancel(errElseway)
 	}
 }
 

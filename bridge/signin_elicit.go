@@ -118,7 +118,7 @@ func (s *signIn) askPerson(ctx context.Context, f wire.Frame, reason error, then
 
 // park keeps a request until the sign-in it waits for is over.
 func (s *signIn) park(ctx context.Context, f wire.Frame, then func(context.Context, wire.Frame) error) error {
-	fl, err := s.begins()
+	fl, err := s.begins(ctx)
 	if err != nil {
 		return &signInError{err}
 	}
@@ -241,7 +241,7 @@ func (s *signIn) stepUp(ctx context.Context, f wire.Frame, reason error) error {
 	}
 	ctx, release := s.holdFor(ctx, f.ID)
 	defer release()
-	fl, err := s.begins()
+	fl, err := s.begins(ctx)
 	if err != nil {
 		return &signInError{err}
 	}

@@ -14,7 +14,8 @@ import (
 type flow struct {
 	id      string // random
 	cancel  context.CancelCauseFunc
-	consent chan struct{} // closed when the person or the model has asked for it
+	over    <-chan struct{} // closed when it has been given up, or has run out
+	consent chan struct{}   // closed when the person or the model has asked for it
 	agree   sync.Once
 	done    chan struct{}
 
@@ -70,13 +71,21 @@ func (s *signIn) pendingLocked() *flow {
 	}
 }
 
-// begins starts a sign-in or joins the one under way.
-func (s *signIn) begins() (*flow, error) {
+// begins starts a sign-in or joins the one under way. It waits for the end of one
+// that has been given up: its code is of no use any more.
+func (s *signIn) begins(ctx context.Context) (*flow, error) {
 	if s.signer == nil {
 		return nil, fmt.Errorf("this bridge can't sign anybody in: %w. Run: mcpctl login %s", ErrSignInNeeded, s.url)
 	}
 	if err := s.signer.Unable(); err != nil {
 		return nil, err
+	}
+	for fl := s.pending(); fl != nil && fl.givenUp(); fl = s.pending() {
+		select {
+		case <-fl.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,10 +96,10 @@ func (s *signIn) begins() (*flow, error) {
 		return nil, fmt.Errorf("%d sign-ins were begun within %d minutes, so mcpctl begins no more for %d seconds. To sign in in a terminal, run: mcpctl login %s",
 			maxStarts, int(startWindow.Minutes()), int(math.Ceil(wait.Seconds())), s.url)
 	}
-	ctx, stop := context.WithTimeout(s.ctx, flowLimit)
-	ctx, cancel := context.WithCancelCause(ctx)
-	fl := &flow{id: rand.Text(), cancel: cancel, consent: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
-	if !s.startLocked(func() { defer stop(); s.run(ctx, fl) }) {
+	life, stop := context.WithTimeout(s.ctx, flowLimit)
+	life, cancel := context.WithCancelCause(life)
+	fl := &flow{id: rand.Text(), cancel: cancel, over: life.Done(), consent: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
+	if !s.startLocked(func() { defer stop(); s.run(life, fl) }) {
 		stop()
 		return nil, context.Canceled
 	}
@@ -158,6 +167,15 @@ func (s *signIn) outcome(fl *flow) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return fl.err
+}
+
+func (fl *flow) givenUp() bool {
+	select {
+	case <-fl.over:
+		return true
+	default:
+		return false
+	}
 }
 
 // agreed says that the person, or the model for them, wants this sign-in.

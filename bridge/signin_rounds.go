@@ -170,7 +170,7 @@ func (s *signIn) askBack(ctx context.Context, f wire.Frame, reason error, then f
 	if err := s.failure(r); err != nil {
 		return &signInError{err}
 	}
-	fl, err := s.begins()
+	fl, err := s.begins(ctx)
 	if err != nil {
 		return &signInError{err}
 	}

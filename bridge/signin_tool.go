@@ -74,7 +74,7 @@ func (s *signIn) callTool(ctx context.Context, f wire.Frame) error {
 		}
 		return nil
 	}
-	fl, err := s.begins()
+	fl, err := s.begins(ctx)
 	if err != nil {
 		return s.toolFailed(ctx, f, err)
 	}

@@ -16,15 +16,22 @@ func withProfile(deps Deps, opts bridge.Options) (bridge.Options, error) {
 		return opts, err
 	}
 	source := newProfileSource(deps, profiles, opts.URL, opts.Logger)
-	p, err := source.load()
+	_, err = source.load()
 	switch {
 	case errors.Is(err, profile.ErrNotFound):
 		opts.Logger.Warn("nobody has signed in to this server; asking it without a token", "url", opts.URL)
 	case err != nil:
 		opts.Logger.Error("the sign-in can't be used", "reason", err) // the client is told too
-	case opts.Transport == bridge.TransportAuto && p.Transport != "":
-		opts.Transport = p.Transport
 	}
-	opts.Tokens = source
+	opts.Tokens, opts.Pinned = source, source.transport
 	return opts, nil
+}
+
+// transport is the one that the profile pins, "" while there is none.
+func (s *profileSource) transport() string {
+	p, err := s.load()
+	if err != nil {
+		return ""
+	}
+	return p.Transport
 }
