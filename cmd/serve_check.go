@@ -43,7 +43,10 @@ func checkServe(ctx context.Context, o serveOptions, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	results := server.Check(ctx, cfg, log)
+	results := server.Check(ctx, server.CheckOptions{
+		Config: cfg, Logger: log,
+		Credentials: func() (server.Credentials, error) { return serverCredentials(cfg, log) },
+	})
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 	"github.com/mcpctl/mcpctl/server/auth"
-	"github.com/mcpctl/mcpctl/server/gateway"
 )
 
 // CheckStatus says how a check ended.
@@ -42,33 +41,49 @@ type CheckResult struct {
 // take longer, as package runners download on their first start.
 const checkTimeout = 15 * time.Second
 
+// CheckOptions configure a Check.
+type CheckOptions struct {
+	Config Config
+	// Credentials makes what the server proves itself with, or says why that
+	// can't be; nil: there are none.
+	Credentials func() (Credentials, error)
+	Logger      *slog.Logger // nil discards
+}
+
 // Check looks at what a configuration depends on: files, certificates,
-// addresses, the authority, the upstreams. It starts upstream commands for a
-// moment and serves nobody. Results come in a fixed order.
-func Check(ctx context.Context, cfg Config, log *slog.Logger) []CheckResult {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+// addresses, the authority, the server's own credential, the upstreams. It starts
+// upstream commands for a moment, opens those that are reached over HTTP with the
+// credential that the server would use, and serves nobody. Results come in a fixed
+// order. Nothing in them is secret.
+func Check(ctx context.Context, opts CheckOptions) []CheckResult {
+	c := &checker{cfg: opts.Config, log: opts.Logger}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
 	}
-	fillDefaults(&cfg, "")
-	c := &checker{cfg: cfg, log: log}
+	fillDefaults(&c.cfg, "")
+	cfg := c.cfg
 	c.listen(ctx, "listen", cfg.Listen)
 	if cfg.Telemetry.Listen != "" {
 		c.listen(ctx, "telemetry.listen", cfg.Telemetry.Listen)
 	}
 	c.certificate()
 	c.audit()
-	c.authority(ctx)
+	issuers := c.authority(ctx)
+	defer c.prepare(opts.Credentials, issuers)()
 	for _, up := range cfg.Upstreams {
 		c.upstream(ctx, up)
 	}
+	c.groups(ctx)
 	c.metadata(ctx)
 	return c.results
 }
 
 type checker struct {
-	cfg     Config
-	log     *slog.Logger
-	results []CheckResult
+	cfg         Config
+	log         *slog.Logger
+	credentials *credentials
+	lame        bool // the server's own credential can't be made
+	results     []CheckResult
 }
 
 func (c *checker) add(name string, status CheckStatus, format string, args ...any) {
@@ -142,20 +157,19 @@ func (c *checker) audit() {
 	c.add("audit", CheckOK, "%s can be written", filepath.Clean(path))
 }
 
-func (c *checker) authority(ctx context.Context) {
-	e := c.cfg.Entra
-	client, err := authorityClient(e.CAFile)
+// authority fetches signing keys and returns the issuers, as far as it came.
+func (c *checker) authority(ctx context.Context) (issuers []string) {
+	client, err := authorityClient(c.cfg.Entra.CAFile)
 	if err != nil {
 		c.fail("authority", err)
-		return
+		return nil
 	}
-	v, err := auth.New(auth.Options{
-		Cloud: auth.Cloud(e.Cloud), Authority: e.Authority, TenantIDs: c.cfg.tenants(), Audiences: c.cfg.audiences(),
-		RequiredScopes: e.RequiredScopes, RequiredRoles: e.RequiredRoles, AllowedClients: e.AllowedClients, HTTPClient: client,
-	})
+	opts := c.cfg.authOptions()
+	opts.HTTPClient = client
+	v, err := auth.New(opts)
 	if err != nil {
 		c.fail("authority", err)
-		return
+		return nil
 	}
 	defer func() { _ = v.Close() }() // waits; has nothing to report
 	if client != nil {
@@ -165,43 +179,10 @@ func (c *checker) authority(ctx context.Context) {
 	defer cancel()
 	if err := v.FetchKeys(ctx); err != nil {
 		c.add("authority", CheckFail, "%v. Can this machine reach the authority, through its proxy where there is one (HTTPS_PROXY)?", err)
-		return
+	} else {
+		c.add("authority", CheckOK, "signing keys fetched for %d tenant(s)", max(1, len(c.cfg.tenants())))
 	}
-	c.add("authority", CheckOK, "signing keys fetched for %d tenant(s)", max(1, len(c.cfg.tenants())))
-}
-
-func (c *checker) upstream(ctx context.Context, up Upstream) {
-	name := "upstream " + up.Name
-	open, done, why := c.opener(up)
-	if open == nil {
-		c.add(name, CheckNote, "%s", why)
-		return
-	}
-	defer done()
-	began := time.Now()
-	if err := gateway.Probe(ctx, open); err != nil {
-		c.fail(name, err)
-		return
-	}
-	c.add(name, CheckOK, "it answered after %s", time.Since(began).Round(time.Millisecond))
-}
-
-// opener returns what opens an upstream for a probe; nil, with a reason, where
-// none can be made.
-func (c *checker) opener(up Upstream) (open func(context.Context) (wire.Conn, error), done func(), why string) {
-	switch {
-	case len(up.Command) > 0:
-		command := gateway.Command{Args: up.Command, Dir: up.Dir, Env: up.Env, Logger: c.log}
-		return func(context.Context) (wire.Conn, error) { return command.Start() }, func() {}, ""
-	case up.URL != "":
-		header := http.Header{}
-		for name, value := range up.Headers {
-			header.Set(name, value)
-		}
-		transport := wire.NewTransport()
-		return gateway.URL{Address: up.URL, Header: header, HTTP: transport, Logger: c.log}.Open, transport.CloseIdleConnections, ""
-	}
-	return nil, nil, "built-in tools need no probe"
+	return v.AuthorizationServers()
 }
 
 // metadata asks the public URL for its metadata, as a client would. Clients

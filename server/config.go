@@ -194,6 +194,14 @@ func (c Config) tenants() []string {
 	return append([]string{c.Entra.TenantID}, c.Entra.TenantIDs...)
 }
 
+// homes are the tenants of callers: those named, or a development authority's.
+func (c Config) homes() []string {
+	if named := c.tenants(); len(named) > 0 {
+		return named
+	}
+	return []string{authorityTenant(c.Entra.Authority)}
+}
+
 // publicURLFor is the public URL of a server that listens on addr.
 func publicURLFor(addr net.Addr, tls bool) string {
 	scheme := "http"

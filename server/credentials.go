@@ -66,14 +66,15 @@ func (c *credentials) Close() error {
 // that were made without a file.
 var errNoCredential = errors.New("the configuration names no credential of the server. Add entra.credential")
 
-// transport wraps base with the credential of an upstream with a url. The
-// caller's own token never gets through it.
-func (c *credentials) transport(up Upstream, base http.RoundTripper) (*obo.Transport, error) {
+// transport wraps base with the credential of an upstream with a url, which is
+// the source's. The caller's own token never gets through it.
+func (c *credentials) transport(up Upstream, base http.RoundTripper) (*obo.Transport, obo.Source, error) {
 	source, err := c.source(up)
 	if err != nil {
-		return nil, fmt.Errorf("preparing the credential for the upstream %s: %w", up.Name, err)
+		return nil, nil, fmt.Errorf("preparing the credential for the upstream %s: %w", up.Name, err)
 	}
-	return obo.NewTransport(base, up.URL, source, c.log.With("upstream", up.Name))
+	transport, err := obo.NewTransport(base, up.URL, source, c.log.With("upstream", up.Name))
+	return transport, source, err
 }
 
 // source is what requests to an upstream carry; nil for nothing.
@@ -152,9 +153,22 @@ func (c *credentials) graphScope() (string, error) {
 	return root + "/.default", err
 }
 
+// graphSource is the credential of the built-in graph tools.
+func (c *credentials) graphSource() (obo.Source, error) {
+	scope, err := c.graphScope()
+	if err != nil {
+		return nil, err
+	}
+	source, err := c.onBehalfOf([]string{scope}, c.log.With("upstream", "graph"))
+	if err != nil {
+		return nil, fmt.Errorf("preparing the built-in tools graph: %w", err)
+	}
+	return source, nil
+}
+
 // graph is how the built-in graph tools reach Microsoft Graph over base; one on
 // this machine is trusted by the CA of the development authority instead.
-func (c *credentials) graph(base http.RoundTripper) (builtin.GraphOptions, error) {
+func (c *credentials) graph(source obo.Source, base http.RoundTripper) (builtin.GraphOptions, error) {
 	var none builtin.GraphOptions
 	client, err := authorityClient(c.cfg.Entra.CAFile)
 	if err != nil {
@@ -168,21 +182,13 @@ func (c *credentials) graph(base http.RoundTripper) (builtin.GraphOptions, error
 	if err != nil {
 		return none, err
 	}
-	scope, err := c.graphScope()
-	if err != nil {
-		return none, err
-	}
-	source, err := c.onBehalfOf([]string{scope}, c.log.With("upstream", "graph"))
-	if err != nil {
-		return none, fmt.Errorf("preparing the built-in tools graph: %w", err)
-	}
 	transport, err := obo.NewTransport(base, root, source, c.log)
 	return builtin.GraphOptions{URL: root, HTTP: transport, Explain: obo.Explain}, err
 }
 
 // groups looks up groups that tokens leave out; nil where the server has no
 // credential to ask with.
-func (c *credentials) groups(client *http.Client) (auth.GroupLookup, error) {
+func (c *credentials) groups(client *http.Client) (*auth.Groups, error) {
 	root, err := c.cfg.graphURL()
 	if err != nil {
 		return nil, err
@@ -194,12 +200,8 @@ func (c *credentials) groups(client *http.Client) (auth.GroupLookup, error) {
 	if err != nil {
 		return nil, err
 	}
-	tenants := c.cfg.tenants()
-	if len(tenants) == 0 {
-		tenants = []string{authorityTenant(c.cfg.Entra.Authority)}
-	}
 	tokens := make(map[string]*obo.Application)
-	for _, tenant := range tenants {
+	for _, tenant := range c.cfg.homes() {
 		a, err := obo.NewClientCredentials(obo.ApplicationOptions{Authority: c.from.Authority, Tenant: tenant, Scope: scope, Logger: c.log})
 		if err != nil {
 			return nil, err

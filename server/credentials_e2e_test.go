@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -9,8 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,58 +29,70 @@ const crmURI = "api://crm.contoso.example"
 func delegated(t *testing.T, up server.Upstream, change ...func(*server.Options)) *world {
 	t.Helper()
 	o, w := options(t, up)
-	_, err := w.authority.RegisterApp(fakeentra.App{Name: "CRM", IDURIs: []string{crmURI}, TokenVersion: 2, Scopes: []fakeentra.Scope{{Name: "Crm.Read"}}})
+	client, err := mayDelegate(t, w, o.Config.Entra.CAFile, "the secret")
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := w.sample.API
-	api.Secret, api.OptionalClaims = "the secret", []string{"idtyp", "xms_cc"}
-	api.AdminConsented = []string{crmURI + "/Crm.Read", "https://graph.microsoft.com/User.Read"}
-	api.GroupClaims, api.AppPermissions = true, map[string][]string{fakeentra.GraphClientID: {"GroupMember.Read.All"}}
-	if _, err := w.authority.RegisterApp(api); err != nil {
-		t.Fatal(err)
-	}
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("the secret"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	authority, err := entra.ParseAuthority(w.authority.Authority(), o.Config.Entra.CAFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := entra.NewConfidential(entra.ConfidentialOptions{Authority: authority, ClientID: api.ClientID, Credential: entra.Credential{SecretFile: secret}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.CloseIdleConnections)
 	o.Credentials.Authority = client
 	for _, c := range change {
 		c(&o)
 	}
-	if w.server, err = server.Listen(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	w.cancel = cancel
-	go func() { w.ended <- w.server.Run(ctx) }()
-	t.Cleanup(w.stop)
+	w.run(o)
 	return w
+}
+
+// mayDelegate registers a CRM, and that the server may act there and at Microsoft
+// Graph for callers, and for itself. It returns a client that proves itself with
+// a secret, which is "the secret" at the authority.
+func mayDelegate(t *testing.T, w *world, caFile, secret string) (*entra.Confidential, error) {
+	t.Helper()
+	crm, err := w.authority.RegisterApp(fakeentra.App{
+		Name: "CRM", IDURIs: []string{crmURI}, TokenVersion: 2,
+		Scopes: []fakeentra.Scope{{Name: "Crm.Read"}}, Roles: []fakeentra.Role{{Name: "Crm.Sync"}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	api := w.sample.API
+	api.Secret, api.OptionalClaims = "the secret", []string{"idtyp", "xms_cc"}
+	api.AdminConsented = []string{crmURI + "/Crm.Read", "https://graph.microsoft.com/User.Read"}
+	api.GroupClaims, api.AppPermissions = true, map[string][]string{fakeentra.GraphClientID: {"GroupMember.Read.All"}, crm.ClientID: {"Crm.Sync"}}
+	if _, err := w.authority.RegisterApp(api); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(t.TempDir(), "secret")
+	write(t, file, secret)
+	authority, err := entra.ParseAuthority(w.authority.Authority(), caFile)
+	if err != nil {
+		return nil, err
+	}
+	client, err := entra.NewConfidential(entra.ConfidentialOptions{Authority: authority, ClientID: api.ClientID, Credential: entra.Credential{SecretFile: file}})
+	if err == nil {
+		t.Cleanup(client.CloseIdleConnections)
+	}
+	return client, err
 }
 
 // crmServer is an MCP server behind that lets in whoever has a token for it,
 // and says whom it sees.
-func crmServer(t *testing.T) string {
+func crmServer(t *testing.T) string { return watchedCRM(t, func(string, bool) {}) }
+
+// watchedCRM tells seen the method of each request and whether it was let in.
+func watchedCRM(t *testing.T, seen func(method string, allowed bool)) string {
 	t.Helper()
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := jwt.ParseSigned(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), []jose.SignatureAlgorithm{jose.RS256})
 		var claims struct {
-			OID   string `json:"oid"`
-			Scope string `json:"scp"`
+			OID   string   `json:"oid"`
+			Scope string   `json:"scp"`
+			Roles []string `json:"roles"`
 		}
 		if err == nil {
 			err = token.UnsafeClaimsWithoutVerification(&claims)
 		}
-		if err != nil || claims.Scope != "Crm.Read" {
+		allowed := err == nil && (claims.Scope == "Crm.Read" || slices.Contains(claims.Roles, "Crm.Sync"))
+		seen(r.Method, allowed)
+		if !allowed {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -104,6 +115,7 @@ func crmServer(t *testing.T) string {
 			result = map[string]any{}
 		}
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set(wire.HeaderSession, "s-"+claims.OID)
 		_ = json.NewEncoder(w).Encode(map[string]any{"jsonrpc": "2.0", "id": json.RawMessage(f.ID), "result": result})
 	}))
 	t.Cleanup(behind.Close)
@@ -125,6 +137,26 @@ func TestUpstreamOnBehalfOfCallers(t *testing.T) {
 	w.stop()
 	if strings.Contains(w.log.String(), "eyJ") {
 		t.Errorf("a token in the log: %s", w.log)
+	}
+}
+
+// TestWhatASessionSendsForItselfNamesItsCaller: listening and ending carry the
+// token of whoever the session is for, as its calls do.
+func TestWhatASessionSendsForItselfNamesItsCaller(t *testing.T) {
+	requests := make(chan string, 100)
+	address := watchedCRM(t, func(method string, allowed bool) { requests <- fmt.Sprint(method, " ", allowed) })
+	w := delegated(t, server.Upstream{Name: "crm", URL: address, OnBehalfOf: server.OnBehalfOf{Scopes: []string{crmURI + "/.default"}}})
+	s := w.streamable(w.token(w.sample.Ada))
+	s.tool("whoami", `{}`)
+	s.close()
+	w.stop()
+	close(requests)
+	seen := map[string]int{}
+	for r := range requests {
+		seen[r]++
+	}
+	if seen["GET true"] == 0 || seen["DELETE true"] == 0 || seen["GET false"]+seen["DELETE false"] > 0 {
+		t.Errorf("the upstream got %v", seen)
 	}
 }
 
@@ -177,9 +209,17 @@ func (w *world) post(token, session, message string) (status int, challenge, bod
 	return resp.StatusCode, resp.Header.Get("WWW-Authenticate"), string(raw)
 }
 
-// graphServer plays Microsoft Graph, on this machine's TLS. It returns its
-// address and certificate.
-func graphServer(t *testing.T, group string) (address string, certificate []byte) {
+// trusting is the file of an authority's CA with the certificate of another
+// server of the test's own.
+func trusting(t *testing.T, caFile string, other *httptest.Server) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "both.pem")
+	write(t, path, readFile(t, caFile)+string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: other.Certificate().Raw})))
+	return path
+}
+
+// graphServer plays Microsoft Graph, on this machine's TLS.
+func graphServer(t *testing.T, group string) *httptest.Server {
 	t.Helper()
 	graph := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -192,22 +232,17 @@ func graphServer(t *testing.T, group string) (address string, certificate []byte
 		}
 	}))
 	t.Cleanup(graph.Close)
-	return graph.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: graph.Certificate().Raw})
+	return graph
 }
 
 // TestGraphInTheServer: built-in tools read Graph for the caller, and rules see
 // the groups of people who are in too many for a token.
 func TestGraphInTheServer(t *testing.T) {
 	const group = "77777777-aaaa-4bbb-8ccc-000000000007"
-	address, certificate := graphServer(t, group)
+	graph := graphServer(t, group)
 	w := delegated(t, server.Upstream{Name: "me", Builtin: []string{"whoami", "graph"}}, func(o *server.Options) {
-		ca, err := os.ReadFile(o.Config.Entra.CAFile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Config.Entra.CAFile = filepath.Join(t.TempDir(), "both.pem")
-		write(t, o.Config.Entra.CAFile, string(ca)+string(certificate))
-		o.Config.Entra.GraphURL = address
+		o.Config.Entra.CAFile = trusting(t, o.Config.Entra.CAFile, graph)
+		o.Config.Entra.GraphURL = graph.URL
 		o.Config.Policy = []server.PolicyRule{{Name: "members", Allow: `"` + group + `" in user.groups`}}
 	})
 	many := make([]string, 300)

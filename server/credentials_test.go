@@ -99,14 +99,18 @@ func TestCredentialsOfAConfiguration(t *testing.T) {
 		Name: "crm", URL: elsewhere.URL + "/mcp", HeaderFiles: map[string]string{"X-Key": file("key", "k")},
 		OnBehalfOf: OnBehalfOf{Scopes: []string{"https://graph.microsoft.com/User.Read"}},
 	}
-	transport, err := c.transport(up, elsewhere.Client().Transport)
+	transport, _, err := c.transport(up, elsewhere.Client().Transport)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := send(transport); err != nil || seen[0].Get("X-Key") != "k" || !strings.HasPrefix(seen[0].Get("Authorization"), "Bearer ey") {
 		t.Errorf("the upstream got %v, %v", seen, err)
 	}
-	g, err := c.graph(http.DefaultTransport)
+	source, err := c.graphSource()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := c.graph(source, http.DefaultTransport)
 	if err != nil || g.URL != elsewhere.URL {
 		t.Fatalf("got %v, %v", g.URL, err)
 	}
@@ -125,7 +129,7 @@ func TestCredentialsOfAConfiguration(t *testing.T) {
 	}
 
 	plain := newCredentials(Credentials{}, cfg, nil, slog.New(slog.DiscardHandler))
-	if _, err := plain.transport(up, http.DefaultTransport); err == nil {
+	if _, _, err := plain.transport(up, http.DefaultTransport); err == nil {
 		t.Error("On-Behalf-Of without a credential")
 	}
 	if groups, err := plain.groups(nil); groups != nil || err != nil {

@@ -31,12 +31,21 @@ type healthCheck struct {
 	// check says what is wrong, in words for an operator's dashboard: it must not
 	// quote addresses or errors of others. It answers at once.
 	check func() error
+	// upstream is one of several: it is enough that any of them works.
+	upstream bool
 }
 
 func (h *health) add(name string, check func() error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.checks = append(h.checks, healthCheck{name, check})
+	h.checks = append(h.checks, healthCheck{name: name, check: check})
+}
+
+// addUpstream adds an upstream, whose failure leaves the others to be used.
+func (h *health) addUpstream(name string, check func() error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.checks = append(h.checks, healthCheck{"upstream " + name, check, true})
 }
 
 // drain makes the server not ready for good.
@@ -57,14 +66,21 @@ func (h *health) state() (ready bool, checks map[string]error) {
 	if draining {
 		checks["running"] = errDraining
 	}
+	ready = !draining
+	upstreams, working := 0, 0
 	for _, c := range list {
-		checks[c.name] = c.check()
+		err := c.check()
+		checks[c.name] = err
+		switch {
+		case c.upstream && err == nil:
+			upstreams, working = upstreams+1, working+1
+		case c.upstream:
+			upstreams++
+		default:
+			ready = ready && err == nil
+		}
 	}
-	ready = true
-	for _, err := range checks {
-		ready = ready && err == nil
-	}
-	return ready, checks
+	return ready && (working > 0 || upstreams == 0), checks
 }
 
 // healthz answers while the process runs: whoever restarts it must not do so

@@ -5,17 +5,14 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"github.com/mcpctl/mcpctl/internal/wire"
-	"github.com/mcpctl/mcpctl/server/gateway"
 )
 
-// probe asks a command upstream who it is when the server starts, so that an
-// operator learns of a broken one before its first user does. One that fails is
-// asked again until it answers; the server is not ready meanwhile.
+// probe looks at an upstream when the server starts, so that an operator learns
+// of a broken one before its first user does. One that fails is looked at again
+// until it works; the server is not ready while none does.
 type probe struct {
 	name string
-	open func(context.Context) (wire.Conn, error)
+	look prober
 
 	mu  sync.Mutex
 	err error
@@ -27,7 +24,7 @@ const (
 	longestProbePause = time.Minute
 )
 
-var errProbe = errors.New("it could not be started or did not answer; the log says why")
+var errProbe = errors.New("it could not be reached or started, or did not answer as it should; the log says why")
 
 // failing is the upstream's part in whether the server is ready.
 func (p *probe) failing() error {
@@ -43,10 +40,10 @@ func (p *probe) set(err error) {
 }
 
 // addProbe makes Run probe an upstream.
-func (s *Server) addProbe(name string, open func(context.Context) (wire.Conn, error)) {
-	p := &probe{name: name, open: open}
+func (s *Server) addProbe(name string, look prober) {
+	p := &probe{name: name, look: look}
 	s.probes = append(s.probes, p)
-	s.health.add("upstream "+name, p.failing)
+	s.health.addUpstream(name, p.failing)
 }
 
 // probeUpstreams probes all of them until each has answered once or ctx ends.
@@ -60,13 +57,13 @@ func (s *Server) probeUpstreams(ctx context.Context) {
 
 func (s *Server) probeUntilFine(ctx context.Context, p *probe) {
 	for pause := firstProbePause; ; pause = min(2*pause, longestProbePause) {
-		err := gateway.Probe(ctx, p.open)
+		remark, err := p.look(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
 			p.set(nil)
-			s.log.Debug("the upstream answers", "upstream", p.name)
+			s.log.Debug("the upstream works", "upstream", p.name, "remark", remark)
 			return
 		}
 		p.set(errProbe)

@@ -3,12 +3,9 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/mcpctl/mcpctl/server/auth"
 )
 
 // reloadStep prepares one part of a new configuration. Its error refuses all of
@@ -126,33 +123,3 @@ func mayChange(key string, may []string) bool {
 		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 	})
 }
-
-// reloadAuth takes over who may come in. The keys of the authority, and with
-// them what is known of it while it is down, stay.
-func (s *Server) reloadAuth(old, next Config) (func(), error) {
-	if sameStrings(old.Entra.RequiredScopes, next.Entra.RequiredScopes) && sameStrings(old.Entra.RequiredRoles, next.Entra.RequiredRoles) &&
-		sameStrings(old.Entra.AllowedClients, next.Entra.AllowedClients) && old.needsGroups() == next.needsGroups() {
-		return nil, nil
-	}
-	v, err := s.verifier.Load().WithPermissions(auth.Options{
-		RequiredScopes: next.Entra.RequiredScopes, RequiredRoles: next.Entra.RequiredRoles, AllowedClients: next.Entra.AllowedClients,
-		NeedGroups: next.needsGroups(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("preparing token verification: %w", err)
-	}
-	return func() { s.verifier.Store(v) }, nil
-}
-
-func sameStrings(a, b []string) bool { return slices.Equal(a, b) }
-
-// liveVerifier judges tokens by the permissions in force.
-type liveVerifier struct{ server *Server }
-
-// Verify implements auth.TokenVerifier.
-func (l liveVerifier) Verify(ctx context.Context, raw string) (*auth.Principal, error) {
-	return l.server.verifier.Load().Verify(ctx, raw)
-}
-
-// MaxTokenBytes implements auth.TokenVerifier.
-func (l liveVerifier) MaxTokenBytes() int { return l.server.verifier.Load().MaxTokenBytes() }

@@ -14,8 +14,7 @@ type liveHeaders struct {
 
 // withHeaders returns next with the headers of an upstream, which may change.
 func (s *Server) withHeaders(up Upstream, next http.RoundTripper) http.RoundTripper {
-	l := &liveHeaders{next: next}
-	l.fields.Store(&up.Headers)
+	l := withFields(up.Headers, next)
 	s.onReload([]string{"upstreams[].headers"}, func(_, changed Config) (func(), error) {
 		return func() {
 			for _, u := range changed.Upstreams {
@@ -25,6 +24,12 @@ func (s *Server) withHeaders(up Upstream, next http.RoundTripper) http.RoundTrip
 			}
 		}, nil
 	})
+	return l
+}
+
+func withFields(fields map[string]string, next http.RoundTripper) *liveHeaders {
+	l := &liveHeaders{next: next}
+	l.fields.Store(&fields)
 	return l
 }
 

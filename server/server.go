@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -197,61 +196,6 @@ func cause(err error) error {
 		return op.Err
 	}
 	return err
-}
-
-func (s *Server) openAuth() error {
-	e := s.cfg.Entra
-	client, err := authorityClient(e.CAFile)
-	if err != nil {
-		return err
-	}
-	s.authority = client
-	groups, err := s.credentials.groups(client)
-	if err != nil {
-		return fmt.Errorf("preparing look-ups of groups: %w", err)
-	}
-	verifier, err := auth.New(auth.Options{
-		MaxTokenBytes: int(s.cfg.Limits.Token),
-		Cloud:         auth.Cloud(e.Cloud), Authority: e.Authority, TenantIDs: s.cfg.tenants(), Audiences: s.cfg.audiences(),
-		RequiredScopes: e.RequiredScopes, RequiredRoles: e.RequiredRoles, AllowedClients: e.AllowedClients,
-		NeedGroups: s.cfg.needsGroups(), Groups: groups, ClaimsMapping: e.ClaimsMapping,
-		HTTPClient: client, Observer: auth.Observer{Verified: s.metrics.tokenJudged, Fetched: s.metrics.keysFetched}, Logger: s.log,
-	})
-	if err != nil {
-		return fmt.Errorf("preparing token verification: %w", err)
-	}
-	s.verifier.Store(verifier)
-	s.metadata, err = auth.NewMetadata(auth.MetadataOptions{
-		PublicURL: s.cfg.PublicURL, OtherPaths: s.cfg.otherPaths(), AuthorizationServers: verifier.AuthorizationServers(),
-		AppIDURI: s.cfg.appIDURI(), Scopes: e.RequiredScopes, PublicClientID: e.PublicClientID,
-	})
-	if err != nil {
-		return fmt.Errorf("preparing resource metadata: %w", err)
-	}
-	return nil
-}
-
-// authorityClient trusts only the CA of a development authority; nil where
-// there is none, for the default client.
-func authorityClient(caFile string) (*http.Client, error) {
-	if caFile == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading the authority's CA: %w. Check entra.ca_file", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("reading the authority's CA: %s holds no PEM certificate", caFile)
-	}
-	t := &http.Transport{
-		TLSClientConfig:     &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: 10 * time.Second,
-		MaxIdleConnsPerHost: 2,
-		IdleConnTimeout:     time.Minute,
-	}
-	return &http.Client{Transport: t, Timeout: 15 * time.Second}, nil
 }
 
 func (s *Server) openGateway(version string) error {

@@ -49,11 +49,14 @@ func (s *Server) openUpstream(up Upstream, version string) (gateway.Upstream, er
 func (s *Server) openURL(up Upstream) (gateway.Upstream, error) {
 	base := wire.NewTransport()
 	s.upstreams = append(s.upstreams, closerFunc(base.CloseIdleConnections))
-	transport, err := s.credentials.transport(up, base)
+	withHeaders := s.withHeaders(up, base)
+	transport, source, err := s.credentials.transport(up, withHeaders)
 	if err != nil {
 		return nil, err
 	}
-	return gateway.URL{Address: up.URL, HTTP: s.withHeaders(up, transport), Logger: s.log.With("upstream", up.Name)}, nil
+	log := s.log.With("upstream", up.Name)
+	s.addProbe(up.Name, probeURL(up, source, transport, withHeaders, log))
+	return gateway.URL{Address: up.URL, HTTP: transport, Logger: log}, nil
 }
 
 func (s *Server) openBuiltin(up Upstream, version string) (gateway.Upstream, error) {
@@ -61,11 +64,16 @@ func (s *Server) openBuiltin(up Upstream, version string) (gateway.Upstream, err
 	if slices.Contains(up.Builtin, "graph") {
 		base := wire.NewTransport()
 		s.upstreams = append(s.upstreams, closerFunc(base.CloseIdleConnections))
-		graph, err := s.credentials.graph(base)
+		source, err := s.credentials.graphSource()
 		if err != nil {
 			return nil, err
 		}
-		opts.Graph = graph
+		if opts.Graph, err = s.credentials.graph(source, base); err != nil {
+			return nil, err
+		}
+		s.addProbe(up.Name, probeCredential(source))
+	} else {
+		s.health.addUpstream(up.Name, func() error { return nil })
 	}
 	return builtin.New(opts)
 }
@@ -79,7 +87,7 @@ func (s *Server) openCommand(up Upstream) (gateway.Upstream, error) {
 			Memory: int64(up.Limits.Memory), OpenFiles: up.Limits.OpenFiles, Processes: up.Limits.Processes, CPU: up.Limits.CPU,
 		},
 	}
-	s.addProbe(up.Name, func(context.Context) (wire.Conn, error) { return command.Start() })
+	s.addProbe(up.Name, probeOpened(func(context.Context) (wire.Conn, error) { return command.Start() }))
 	start := func() (wire.Conn, error) {
 		conn, err := command.Start()
 		s.metrics.upstreamStarted(up.Name, err)

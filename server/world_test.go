@@ -86,15 +86,21 @@ func start(t testing.TB, up server.Upstream, change ...func(*server.Options)) *w
 	for _, c := range change {
 		c(&o)
 	}
+	w.run(o)
+	return w
+}
+
+// run starts the server.
+func (w *world) run(o server.Options) {
+	w.t.Helper()
 	var err error
-	if w.server, err = server.Listen(t.Context(), o); err != nil {
-		t.Fatal(err)
+	if w.server, err = server.Listen(w.t.Context(), o); err != nil {
+		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	go func() { w.ended <- w.server.Run(ctx) }()
-	t.Cleanup(w.stop)
-	return w
+	w.t.Cleanup(w.stop)
 }
 
 // stop ends the server and checks that it ends well.

@@ -143,6 +143,29 @@ func (g *Groups) Of(ctx context.Context, p *Principal) ([]string, error) {
 	return nil, g.explain(ctx, p, err)
 }
 
+// nobody is an object id that no directory has.
+const nobody = "00000000-0000-0000-0000-000000000000"
+
+// Try finds out whether groups of people of a tenant can be looked up, by asking
+// for those of nobody. The error is for the operator; it wraps that of
+// GroupsOptions.Token where it is one.
+func (g *Groups) Try(ctx context.Context, tenant string) error {
+	_, err := g.graph.groups(ctx, groupsKey{tenant: tenant, object: nobody})
+	var refused *graphError
+	switch {
+	case !errors.As(err, &refused):
+		return err
+	case refused.status == http.StatusNotFound:
+		return nil
+	case refused.temporary():
+		return fmt.Errorf("asking Microsoft Graph: it answers %w", refused)
+	}
+	return fmt.Errorf("asking Microsoft Graph: it answers %w. %s", refused, grantGroups)
+}
+
+// grantGroups is what to do where Graph refuses.
+const grantGroups = "Have an administrator grant the server's application the Microsoft Graph permission GroupMember.Read.All (application) and consent to it."
+
 // failureKept is how long a failure stands: no request of the same caller
 // leads to another look-up before.
 func failureKept(err error) time.Duration {
@@ -162,7 +185,7 @@ func (g *Groups) explain(ctx context.Context, p *Principal, err error) error {
 	if !errors.As(err, &refused) || refused.temporary() {
 		return &UnavailableError{What: "the caller's groups", RetryAfter: retryAfter(retryAfterOf(err)), Err: err}
 	}
-	fix := "Have an administrator grant the server's application the Microsoft Graph permission GroupMember.Read.All (application) and consent to it."
+	fix := grantGroups
 	why := fmt.Sprintf("Microsoft Graph refused to tell them (%s)", refused)
 	if refused.status == http.StatusNotFound {
 		fix, why = "Check that the account still exists.", "Microsoft Graph doesn't know the caller"

@@ -14,12 +14,11 @@ import (
 // download on their first start.
 const probeTimeout = time.Minute
 
-// Requests of a probe: the one of the initialize era, and what servers of
-// 2026-07-28 know instead.
-const (
-	probeInitialize = `{"jsonrpc":"2.0","id":"probe-1","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"mcpctl","version":"probe"}}}`
-	probeDiscover   = `{"jsonrpc":"2.0","id":"probe-2","method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"mcpctl","version":"probe"},"io.modelcontextprotocol/clientCapabilities":{}}}}`
-)
+// ProbeRequest is the first request of a probe, of the initialize era.
+const ProbeRequest = `{"jsonrpc":"2.0","id":"probe-1","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"mcpctl","version":"probe"}}}`
+
+// probeDiscover is what servers of 2026-07-28 know instead.
+const probeDiscover = `{"jsonrpc":"2.0","id":"probe-2","method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"mcpctl","version":"probe"},"io.modelcontextprotocol/clientCapabilities":{}}}}`
 
 // Probe opens an upstream, asks it who it is and closes it again. The error
 // says why it can't be used, with the last lines of its standard error where it
@@ -42,7 +41,7 @@ func Probe(ctx context.Context, open func(context.Context) (wire.Conn, error)) (
 		}
 	}()
 	var refusals []string
-	for _, request := range []string{probeInitialize, probeDiscover} {
+	for _, request := range []string{ProbeRequest, probeDiscover} {
 		refusal, err := probe(ctx, conn, wire.MustParse(request))
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):

@@ -333,3 +333,43 @@ func TestOptionsAreChecked(t *testing.T) {
 		t.Error("no origin")
 	}
 }
+
+// TestTryNeedsNoCaller: whether callers' tokens could be exchanged shows without
+// one, and what is at fault is told with what to do.
+func TestTryNeedsNoCaller(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.authority.RegisterApp(fakeentra.App{
+		Name: "Assigned only", IDURIs: []string{"api://assigned"}, TokenVersion: 2, AssignmentRequired: true, Scopes: []fakeentra.Scope{{Name: "Read"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		scope  string
+		fault  fakeentra.Fault
+		reason obo.Reason // "" for none
+		say    string
+	}{
+		"it works":                               {scope: crmURI + "/Crm.Read"},
+		"the application itself is not assigned": {scope: "api://assigned/Read"},
+		"no such API":                            {scope: "api://nobody/Read", reason: obo.ReasonCredential, say: "AADSTS500011"},
+		"an outage":                              {scope: "https://graph.microsoft.com/User.Read", fault: fakeentra.FaultOutage(), reason: obo.ReasonUnavailable, say: "503"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tt.fault.Name != "" {
+				w.authority.Inject(tt.fault)
+				defer w.authority.ClearFaults()
+			}
+			err := obo.Try(t.Context(), obo.Join(w.onBehalfOf(tt.scope)))
+			var e *obo.Error
+			if tt.reason == "" && err != nil || tt.reason != "" && (!errors.As(err, &e) || e.Reason != tt.reason) {
+				t.Fatalf("got %v", err)
+			}
+			if err != nil && !strings.Contains(obo.Diagnose(err), tt.say) {
+				t.Errorf("told %q", obo.Diagnose(err))
+			}
+		})
+	}
+	if err := obo.Try(t.Context(), nil); err != nil {
+		t.Errorf("got %v for nothing", err)
+	}
+}
