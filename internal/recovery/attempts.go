@@ -34,9 +34,7 @@ func newAttempts(opts Options) *attempts {
 	return &attempts{patience: opts.Patience, final: opts.Final, began: now, until: now.Add(opts.Patience), pause: 100 * time.Millisecond}
 }
 
-// hurry makes patience end sooner: a client that starts before an address where
-// nothing listens is to learn that while somebody is still looking. A server that
-// is just being restarted is back by then.
+// hurry makes patience end sooner, counted from the message's first attempt.
 func (a *attempts) hurry(patience time.Duration) {
 	if until := a.began.Add(patience); until.Before(a.until) {
 		a.until = until

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -18,8 +19,10 @@ type Options struct {
 	// server or was turned away for the time being, and how long a session is
 	// tried to be established again. Default 20 s.
 	Patience time.Duration
-	// FirstPatience is the patience with an address that refuses connections when
-	// the client opens its session. Default: a third of Patience.
+	// FirstPatience is the patience with an address that refuses connections while
+	// nothing has ever answered there: a client that starts before a wrong address
+	// is to learn that while somebody is still looking. A server that is just being
+	// restarted is back by then. Default: a third of Patience.
 	FirstPatience time.Duration
 	// Memory bounds in bytes what is remembered of subscriptions, for a session
 	// that has to be established again. Default 4 MiB.
@@ -77,6 +80,8 @@ type Remote struct {
 	tasks sync.WaitGroup
 	wake  chan struct{}
 
+	reached atomic.Bool // there is something at the address
+
 	mu         sync.Mutex
 	ended      bool
 	generation int          // of the session; counts restorations
@@ -119,6 +124,7 @@ func (r *Remote) Exchange(ctx context.Context, f wire.Frame) error {
 		err = r.remote.Exchange(ctx, f)
 		answer := r.held.take(f.ID)
 		if err == nil && answer == nil {
+			r.answered()
 			r.session.accepted(f)
 			return nil
 		}
@@ -128,7 +134,10 @@ func (r *Remote) Exchange(ctx context.Context, f wire.Frame) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		if f.Method == "initialize" && refused(err) {
+		switch {
+		case !errors.Is(err, wire.ErrNotSent):
+			r.answered()
+		case refused(err) && !r.reached.Load():
 			attempt.hurry(r.opts.FirstPatience)
 		}
 		again := r.cure(ctx, attempt, generation, f, err)
@@ -141,6 +150,13 @@ func (r *Remote) Exchange(ctx context.Context, f wire.Frame) error {
 		default:
 			return err
 		}
+	}
+}
+
+// answered notes that there is something at the address.
+func (r *Remote) answered() {
+	if !r.reached.Load() { // storing would keep processors from sharing it
+		r.reached.Store(true)
 	}
 }
 

@@ -21,8 +21,10 @@ type scripted struct {
 	deliver wire.Deliver
 	sent    []string
 	answer  func(n int, f wire.Frame) error // nil: answered
-	listen  func(ctx context.Context, n int) error
-	listens int
+	// exchange may take a message in answer's stead.
+	exchange func(ctx context.Context, f wire.Frame) (taken bool, err error)
+	listen   func(ctx context.Context, n int) error
+	listens  int
 }
 
 func (s *scripted) Exchange(ctx context.Context, f wire.Frame) error {
@@ -30,8 +32,18 @@ func (s *scripted) Exchange(ctx context.Context, f wire.Frame) error {
 	n := len(s.sent)
 	s.sent = append(s.sent, f.Method)
 	s.mu.Unlock()
-	if err := s.answer(n, f); err != nil || f.Kind != wire.Request {
-		return err
+	if s.exchange != nil {
+		if taken, err := s.exchange(ctx, f); taken {
+			return err
+		}
+	}
+	if s.answer != nil {
+		if err := s.answer(n, f); err != nil {
+			return err
+		}
+	}
+	if f.Kind != wire.Request {
+		return nil
 	}
 	return s.deliver(ctx, wire.NewResult(f.ID, map[string]any{
 		"capabilities": map[string]any{"tools": map[string]any{}},
