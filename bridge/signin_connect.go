@@ -26,7 +26,7 @@ func (s *signIn) check() {
 	stamp := s.stampNow()
 	ctx, cancel := context.WithTimeout(s.ctx, lookLimit)
 	_, _, err := s.tokens.Token(ctx)
-	if err != nil && ctx.Err() != nil {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = fmt.Errorf("the token store did not answer within %v: %w", lookLimit, err)
 	}
 	cancel()

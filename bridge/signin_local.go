@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
@@ -116,10 +117,23 @@ func serverInfo() map[string]any {
 }
 
 func (s *signIn) instructions() string {
+	s.mu.Lock()
+	reason := s.reason
+	s.mu.Unlock()
+	if reason != nil && !needsPerson(reason) {
+		return s.unusable(reason)
+	}
 	if !s.able() {
 		return fmt.Sprintf("The MCP server at %s is not available: nobody has signed in to it. Ask the user to run this command in a terminal: mcpctl login %s. The server's own tools appear by themselves afterwards.", s.url, s.url)
 	}
 	return fmt.Sprintf("Nobody is signed in to the MCP server at %s yet, so its tools are not available. Call the tool %s and pass what it returns on to the user, who signs in with a browser; the server's own tools appear by themselves afterwards.", s.url, toolName)
+}
+
+// unusable says why the server can't be used where a sign-in would not help,
+// such as while a keyring is locked.
+func (s *signIn) unusable(reason error) string {
+	return fmt.Sprintf("The MCP server at %s can't be used at the moment: %s. Tell the user. As soon as that is put right this server's tools appear by themselves.",
+		s.url, strings.TrimSuffix(reason.Error(), "."))
 }
 
 // able reports whether somebody can sign in from here.

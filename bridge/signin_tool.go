@@ -55,7 +55,7 @@ func (s *signIn) callTool(ctx context.Context, f wire.Frame) error {
 	case reason == nil:
 		return s.toolResult(ctx, f, toolAnswer{Status: "signed_in"}, "You are signed in to "+s.url+". Its tools are available: list the tools again if you don't see them.")
 	case !needsPerson(reason):
-		return s.toolFailed(ctx, f, reason)
+		return s.toolResult(ctx, f, toolAnswer{Status: "failed"}, s.unusable(reason))
 	}
 	s.mu.Lock()
 	last := s.flow

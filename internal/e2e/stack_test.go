@@ -119,7 +119,7 @@ func (s *stack) openProxy(target *url.URL) (stop func()) {
 		s.t.Fatal(err)
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
-	srv := &http.Server{ReadHeaderTimeout: patience, Handler: &httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
@@ -132,7 +132,13 @@ func (s *stack) openProxy(target *url.URL) (stop func()) {
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 		FlushInterval: -1,
-	}}
+	}
+	srv := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The server may answer before it has read all of the request. An error
+		// here is that of HTTP/2, which needs no leave.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		proxy.ServeHTTP(w, r)
+	})}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
