@@ -220,7 +220,7 @@ func signInWith(ctx context.Context, o loginOptions, ui *loginUI, p profile.Prof
 	var failed *entra.Error
 	if errors.As(err, &failed) && failed.Kind == entra.KindDeviceCodeBlocked {
 		if !o.deviceCode && ui.canOpenBrowser() {
-			ui.say("Your organisation does not allow sign-in with a code (" + failed.Code + "). Going on in the browser.")
+			ui.say("Your organisation " + failed.NoCode + " (" + failed.Code + "). Going on in the browser.")
 			return client.SignInBrowser(ctx, ui.openBrowser)
 		}
 	}

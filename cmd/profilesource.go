@@ -35,8 +35,9 @@ type profileSource struct {
 	wanted bool         // a server without a profile has asked for a sign-in
 	dead   entra.Secret // the token that could not be replaced, and why
 	deadBy error
-	scopes []string // for the next sign-in; nil is those of the profile
-	claims string   // what the next sign-in has to prove
+	scopes []string     // for the next sign-in; nil is those of the profile
+	claims string       // what the next sign-in has to prove
+	noCode *entra.Error // why it can't be with a code
 	found  discovered
 }
 
@@ -129,9 +130,14 @@ func (s *profileSource) explain(err error) error {
 		return err
 	}
 	var failed *entra.Error
-	if errors.As(err, &failed) && failed.Claims != "" {
+	if errors.As(err, &failed) {
 		s.mu.Lock()
-		s.claims = failed.Claims
+		if failed.Claims != "" {
+			s.claims = failed.Claims
+		}
+		if failed.Kind == entra.KindDeviceCodeBlocked {
+			s.noCode = failed
+		}
 		s.mu.Unlock()
 	}
 	return s.needed(err, bridge.ErrSignInNeeded)

@@ -340,33 +340,101 @@ func TestLoginInATerminalConnectsARunningBridge(t *testing.T) {
 }
 
 // Checklist 9: an organisation that forbids device codes is named as the cause,
-// and the browser takes over where there is one.
+// with the command to type where no browser would appear.
 func TestRow09DeviceCodeBlocked(t *testing.T) {
-	for _, browser := range []bool{false, true} {
-		t.Run(fmt.Sprintf("browser=%v", browser), func(t *testing.T) {
-			var env []string
-			if browser {
-				env = []string{"BROWSER=fakebrowser", "PERSON=ada"}
+	h := newHome(t, fakeentra.Lifetimes{})
+	h.login("ada")
+	h.forget()
+	h.stack.authority.Inject(fakeentra.FaultDeviceCodeBlocked(fakeentra.BlockInvalidGrant)...)
+	b := h.bridge()
+	b.greet()
+	b.code()
+	wants(t, b.ask("tools/call", signInCall), "AADSTS53003", "mcpctl login "+h.url+" --browser", `"isError":true`)
+}
+
+// Checklist 9, with each number that policies have for it: both mcpctl login and
+// the bridge go on in the browser, and say why.
+func TestRow09EachBlockSwitchesToTheBrowser(t *testing.T) {
+	const notAllowed, device = "does not allow sign-in with a code", "asks for the state of the device, which a sign-in with a code does not tell"
+	for number, why := range map[int]string{
+		53003: notAllowed, 530031: notAllowed, 530032: notAllowed, 530035: notAllowed, 530036: notAllowed,
+		50005: device, 50097: device, 53000: device, 53001: device, 530002: device, 530003: device, 530033: device,
+	} {
+		t.Run(fmt.Sprint(number), func(t *testing.T) {
+			t.Parallel()
+			h := newHome(t, fakeentra.Lifetimes{}, "BROWSER=fakebrowser", "PERSON=ada")
+			h.stack.authority.Inject(fakeentra.Fault{
+				Name: "blocked", Endpoint: fakeentra.EndpointToken, Grant: fakeentra.GrantDeviceCode,
+				Error: &fakeentra.Error{Code: "invalid_grant", AADSTS: number, Message: "Blocked by a policy."},
+			})
+			why := fmt.Sprintf("%s (AADSTS%d)", why, number)
+			c := exec.CommandContext(t.Context(), "mcpctl", "login", h.url, "--dev-ca", h.stack.caFile, "--token-store", "file")
+			c.Env = h.env
+			said, err := c.CombinedOutput()
+			if err != nil {
+				t.Fatalf("login: %v\n%s", err, said)
 			}
-			h := newHome(t, fakeentra.Lifetimes{}, env...)
-			h.login("ada")
+			wants(t, string(said), why+". Going on in the browser.", "Signed in as")
+
 			h.forget()
-			h.stack.authority.Inject(fakeentra.FaultDeviceCodeBlocked(fakeentra.BlockInvalidGrant)...)
 			b := h.bridge()
 			b.greet()
 			b.code()
-			if !browser {
-				wants(t, b.ask("tools/call", signInCall), "AADSTS53003", "mcpctl login "+h.url+" --browser", `"isError":true`)
-				return
-			}
 			answer := b.ask("tools/call", signInCall)
 			if !strings.Contains(answer, `"status":"signed_in"`) { // the browser may be faster than we are
-				wants(t, answer, "AADSTS53003", "browser")
+				wants(t, answer, why+", so it goes on in a browser")
 			}
 			b.notified("notifications/tools/list_changed")
 			wants(t, b.ask("tools/call", `{"name":"whoami"}`), "ada@contoso.example")
 		})
 	}
+}
+
+// A session that began with a device code ends when the organisation forbids
+// those: the browser is next, without another code that would be of no use.
+func TestDeviceCodesForbiddenWhileRunning(t *testing.T) {
+	h := newHome(t, fakeentra.Lifetimes{AccessToken: 2 * time.Minute, CAEAccessToken: 2 * time.Minute}, "BROWSER=fakebrowser", "PERSON=ada")
+	h.login("ada")
+	h.stack.authority.SetLifetimes(fakeentra.Lifetimes{AccessToken: time.Minute, CAEAccessToken: time.Minute, PollInterval: time.Second})
+	b := h.bridge()
+	b.greet()
+	wants(t, b.ask("tools/call", `{"name":"whoami"}`), "ada@contoso.example")
+	before := h.codes()
+	h.stack.authority.Inject(fakeentra.FaultProtocolTracked())
+	wants(t, b.untilError(`{"name":"whoami"}`), "-31001", "AADSTS530036", "does not allow sign-in with a code", "sign_in")
+	h.stack.authority.ClearFaults()
+	answer := b.ask("tools/call", signInCall)
+	if !strings.Contains(answer, `"status":"signed_in"`) {
+		wants(t, answer, "does not allow sign-in with a code (AADSTS530036)", "browser")
+	}
+	b.notified("notifications/tools/list_changed")
+	wants(t, b.untilResult(`{"name":"whoami"}`), "ada@contoso.example")
+	if n := h.codes() - before; n != 0 {
+		t.Errorf("%d codes were asked for", n)
+	}
+}
+
+// untilError calls a tool until that fails.
+func (b *bridged) untilError(call string) string {
+	b.t.Helper()
+	return b.until(call, func(answer string) bool { return strings.Contains(answer, `"error"`) })
+}
+
+// untilResult calls a tool until that succeeds.
+func (b *bridged) untilResult(call string) string {
+	b.t.Helper()
+	return b.until(call, func(answer string) bool { return !strings.Contains(answer, `"error"`) })
+}
+
+func (b *bridged) until(call string, enough func(string) bool) (answer string) {
+	b.t.Helper()
+	for until := time.Now().Add(scriptPatience); time.Now().Before(until); {
+		if answer = b.ask("tools/call", call); enough(answer) {
+			return answer
+		}
+	}
+	b.t.Fatalf("got %s again and again", answer)
+	return answer
 }
 
 // Checklist 5 and a revoked session: while running, tokens are renewed without a
@@ -382,11 +450,8 @@ func TestRevokedWhileRunning(t *testing.T) {
 	wants(t, b.greet(), "serverInfo")
 	wants(t, b.ask("tools/call", `{"name":"whoami"}`), "ada@contoso.example")
 	h.stack.authority.Inject(fakeentra.FaultRevoked().At(fakeentra.GrantRefreshToken))
-	var answer string
-	for until := time.Now().Add(scriptPatience); !strings.Contains(answer, "error") && time.Now().Before(until); {
-		answer = b.ask("tools/call", `{"name":"whoami"}`) // a token is remembered for a second
-	}
-	wants(t, answer, "-31001", "AADSTS50173", "sign_in")
+	// A token is remembered for a second.
+	wants(t, b.untilError(`{"name":"whoami"}`), "-31001", "AADSTS50173", "sign_in")
 	b.notified("notifications/tools/list_changed")
 	wants(t, b.ask("tools/list", "{}"), "sign_in")
 	h.stack.authority.ClearFaults()

@@ -48,7 +48,7 @@ func (s *profileSource) SignIn(ctx context.Context, consent <-chan struct{}, sho
 		return err
 	}
 	s.mu.Lock()
-	s.scopes, s.claims = nil, ""
+	s.scopes, s.claims, s.noCode = nil, "", nil
 	s.mu.Unlock()
 	return nil
 }
@@ -87,14 +87,7 @@ func (s *profileSource) lead(ctx context.Context, p profile.Profile, claims stri
 		return err
 	}
 	defer client.CloseIdleConnections()
-	signIn, err := client.SignInDeviceCode(ctx, func(code entra.DeviceCode) error {
-		show(entra.SharedPrompt{UserCode: code.UserCode, VerificationURL: code.VerificationURL, ExpiresOn: code.ExpiresOn})
-		return nil
-	}, entra.WithClaims(claims))
-	var failed *entra.Error
-	if errors.As(err, &failed) && failed.Kind == entra.KindDeviceCodeBlocked {
-		signIn, err = s.browse(ctx, client, p, claims, failed, consent, show)
-	}
+	signIn, err := s.withCodeOrBrowser(ctx, client, p, claims, consent, show)
 	if storeErr := store.Err(); err == nil && storeErr != nil {
 		err = fmt.Errorf("keeping the tokens: %w", storeErr)
 	}
@@ -113,10 +106,44 @@ func (s *profileSource) lead(ctx context.Context, p profile.Profile, claims stri
 	return nil
 }
 
+// withCodeOrBrowser shows a code, and goes on in the browser where that is turned
+// away. Where it has been turned away before no code is shown that would be of no
+// use.
+func (s *profileSource) withCodeOrBrowser(ctx context.Context, client *entra.Client, p profile.Profile, claims string, consent <-chan struct{}, show func(entra.SharedPrompt)) (entra.SignIn, error) {
+	s.mu.Lock()
+	blocked := s.noCode
+	s.mu.Unlock()
+	if blocked != nil && s.hasBrowser() {
+		// Whoever can't be shown a page is told at once what this is about.
+		show(inBrowser(blocked, s.deps.Now()))
+		return s.browse(ctx, client, p, claims, blocked, consent, show)
+	}
+	signIn, err := client.SignInDeviceCode(ctx, func(code entra.DeviceCode) error {
+		show(entra.SharedPrompt{UserCode: code.UserCode, VerificationURL: code.VerificationURL, ExpiresOn: code.ExpiresOn})
+		return nil
+	}, entra.WithClaims(claims))
+	if errors.As(err, &blocked) && blocked.Kind == entra.KindDeviceCodeBlocked {
+		return s.browse(ctx, client, p, claims, blocked, consent, show)
+	}
+	return signIn, err
+}
+
+func (s *profileSource) hasBrowser() bool {
+	return newLoginUI(loginOptions{deps: s.deps}).canOpenBrowser()
+}
+
+// inBrowser says that the sign-in goes on in a browser, and why.
+func inBrowser(blocked *entra.Error, now time.Time) entra.SharedPrompt {
+	return entra.SharedPrompt{
+		Browser: true, ExpiresOn: now.Add(browserPatience),
+		Note: fmt.Sprintf("The organisation %s (%s), so it goes on in a browser on the user's machine.", blocked.NoCode, blocked.Code),
+	}
+}
+
 // browse goes on in the browser of this machine, if it has one, once somebody
 // has asked for the sign-in.
 func (s *profileSource) browse(ctx context.Context, client *entra.Client, p profile.Profile, claims string, blocked *entra.Error, consent <-chan struct{}, show func(entra.SharedPrompt)) (entra.SignIn, error) {
-	if !newLoginUI(loginOptions{deps: s.deps}).canOpenBrowser() {
+	if !s.hasBrowser() {
 		err := error(blocked)
 		if command := "mcpctl login " + s.url + " --browser"; !strings.Contains(blocked.Error(), command) {
 			err = fmt.Errorf("%w. Run: %s", blocked, command)
@@ -128,12 +155,11 @@ func (s *profileSource) browse(ctx context.Context, client *entra.Client, p prof
 	case <-ctx.Done():
 		return entra.SignIn{}, ctx.Err()
 	}
-	note := fmt.Sprintf("The organisation does not allow sign-in with a code (%s), so it goes on in a browser on the user's machine.", blocked.Code)
 	return client.SignInBrowser(ctx, func(address string) error {
 		if err := openPage(address, s.deps.Getenv("BROWSER")); err != nil {
 			return fmt.Errorf("opening a browser: %w. Run: mcpctl login %s --browser", err, s.url)
 		}
-		show(entra.SharedPrompt{Browser: true, Note: note, ExpiresOn: s.deps.Now().Add(browserPatience)})
+		show(inBrowser(blocked, s.deps.Now()))
 		return nil
 	}, entra.WithClaims(claims), entra.WithLoginHint(p.Account.Username))
 }

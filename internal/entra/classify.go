@@ -72,6 +72,7 @@ func (e oauthError) code() int {
 const (
 	codeBlockedByPolicy         = 53003  // Conditional Access said no
 	codeBlockedBySecurityPolicy = 530032 // so did a tenant-wide security policy
+	codeDeviceFlowUntold        = 530033 // a policy asks for the device, which a device code does not tell
 	codeDeviceFlowTracked       = 530036 // a session that began with a device code is now forbidden
 	codeLoop                    = 50196  // the same request too often
 	codeUserConsent             = 65001
@@ -123,21 +124,44 @@ func classify(f flow, status int, e oauthError) Kind {
 	return KindFailed
 }
 
+// Why a browser may get further than a device code: the text that goes between
+// "the organisation" and "sign in with a browser".
+const (
+	noCodeAllowed = "does not allow sign-in with a code"
+	noDeviceSeen  = "asks for the state of the device, which a sign-in with a code does not tell"
+)
+
+// deviceCodeBlocks are the numbers with which policies turn sign-ins with a
+// device code away, and why. Some of the policies turn away all else too; trying
+// is the only way to find out (Microsoft: Conditional Access, Authentication
+// flows and Device filters; security defaults).
+var deviceCodeBlocks = map[int]string{
+	50005:                       noDeviceSeen,  // the platform is unknown
+	50097:                       noDeviceSeen,  // device authentication is required
+	53000:                       noDeviceSeen,  // the device is not compliant
+	53001:                       noDeviceSeen,  // the device is not joined
+	codeBlockedByPolicy:         noCodeAllowed, // also if the policy is about device codes
+	530002:                      noDeviceSeen,  // the device has to be compliant
+	530003:                      noDeviceSeen,  // the device has to be managed
+	530031:                      noCodeAllowed, // the older form of 53003
+	codeBlockedBySecurityPolicy: noCodeAllowed,
+	codeDeviceFlowUntold:        noDeviceSeen,
+	530035:                      noCodeAllowed, // security defaults
+	codeDeviceFlowTracked:       noCodeAllowed,
+}
+
+// blocksDeviceCode reports answers after which a browser may get further. Two of
+// the numbers speak of device codes whenever they come.
 func blocksDeviceCode(f flow, code int) bool {
-	switch code {
-	case codeDeviceFlowTracked:
-		return true
-	case codeBlockedByPolicy, codeBlockedBySecurityPolicy:
-		return f == flowDeviceCode
-	}
-	return false
+	_, known := deviceCodeBlocks[code]
+	return known && (f == flowDeviceCode || code == codeDeviceFlowUntold || code == codeDeviceFlowTracked)
 }
 
 // kindHints say what to do where the catalogue knows nothing more precise.
 var kindHints = map[Kind]string{
 	KindSignInRequired:    "Sign in again: mcpctl login URL",
 	KindConsentRequired:   "Sign in again and accept the permissions, or ask an administrator to grant them for the organisation: mcpctl login URL",
-	KindDeviceCodeBlocked: "The organisation forbids signing in with a device code. Sign in with a browser: mcpctl login URL --browser",
+	KindDeviceCodeBlocked: "Sign in with a browser: mcpctl login URL --browser",
 	KindBlocked:           "A policy of the organisation forbids this sign-in: ask its administrator, naming the code and correlation id",
 	KindDeclined:          "The sign-in was declined. To try again: mcpctl login URL",
 	KindExpired:           "Nobody finished the sign-in in time. To try again: mcpctl login URL",
@@ -172,6 +196,10 @@ func (e *Error) fill(f flow, status int, body oauthError) {
 		}
 	}
 	e.Hint = kindHints[e.Kind]
+	if e.Kind == KindDeviceCodeBlocked {
+		e.NoCode = deviceCodeBlocks[body.code()]
+		e.Hint = "The organisation " + e.NoCode + ". " + e.Hint
+	}
 	if entry, ok := catalogue.Lookup(e.Code); ok && e.Kind != KindDeviceCodeBlocked {
 		e.Hint = entry.Hint()
 	}

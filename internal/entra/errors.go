@@ -24,7 +24,8 @@ const (
 	KindSignInRequired
 	// KindConsentRequired: a person or an administrator must grant the scopes.
 	KindConsentRequired
-	// KindDeviceCodeBlocked: Conditional Access forbids the device code flow.
+	// KindDeviceCodeBlocked: a policy stands against the device code flow; a
+	// browser may get further.
 	KindDeviceCodeBlocked
 	// KindBlocked: policy forbids this sign-in, however it is done.
 	KindBlocked
@@ -78,6 +79,7 @@ type Error struct {
 	CorrelationID string        // what Microsoft support asks for
 	RetryAfter    time.Duration // how long the authority asks to wait, 0 if it does not say
 	Hint          string        // what to do next
+	NoCode        string        // of KindDeviceCodeBlocked: what the organisation does, "does not allow …"
 
 	cause error // safe to show: ours, the standard library's or the context's
 }

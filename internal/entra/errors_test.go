@@ -2,6 +2,8 @@ package entra
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,6 +58,34 @@ func TestClassify(t *testing.T) {
 				t.Errorf("error has more than one line: %q", e)
 			}
 		})
+	}
+}
+
+// Each number with which a policy stands against device codes leads to the
+// browser and says why; in a browser, and save for two on a refresh, it does not.
+func TestDeviceCodeBlocks(t *testing.T) {
+	always := []int{530033, 530036}
+	for number, why := range map[int]string{
+		50005: "state of the device", 50097: "state of the device", 53000: "state of the device", 53001: "state of the device",
+		530002: "state of the device", 530003: "state of the device", 530033: "state of the device",
+		53003: "does not allow", 530031: "does not allow", 530032: "does not allow", 530035: "does not allow", 530036: "does not allow",
+	} {
+		for _, oauth := range []string{"invalid_grant", "access_denied", "interaction_required"} {
+			body := parseOAuthError(fmt.Appendf(nil, `{"error":%q,"error_codes":[%d],"error_description":"AADSTS%d: Blocked"}`, oauth, number, number))
+			e := &Error{Op: "testing"}
+			e.fill(flowDeviceCode, 400, body)
+			if e.Kind != KindDeviceCodeBlocked || !strings.Contains(e.Error(), why) || strings.Count(e.Error(), "--browser") != 1 || !errors.Is(e, ErrSignInRequired) {
+				t.Errorf("%d %s with a device code: %v, %v", number, oauth, e.Kind, e)
+			}
+			for _, f := range []flow{flowRefresh, flowBrowser} {
+				if got := classify(f, 400, body); (got == KindDeviceCodeBlocked) != slices.Contains(always, number) {
+					t.Errorf("%d %s otherwise: %v", number, oauth, got)
+				}
+			}
+		}
+	}
+	if classify(flowDeviceCode, 400, oauthError{Error: "invalid_grant", Codes: []int{53002}}) == KindDeviceCodeBlocked {
+		t.Error("an app that is not approved is not approved in a browser either")
 	}
 }
 
