@@ -7,10 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/mcpctl/mcpctl/internal/buildtest"
 )
 
 // The programs that TestMain builds.
@@ -22,10 +23,10 @@ var (
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "mcpctl-conformance-")
 	if err == nil {
-		mcpctl, err = build(dir, "github.com/mcpctl/mcpctl/cmd/mcpctl", raceDetector())
+		mcpctl, err = buildtest.Program(dir, buildtest.MCPCTL, buildtest.Race()...)
 	}
 	if err == nil {
-		server, err = build(dir, "github.com/modelcontextprotocol/go-sdk/conformance/everything-server", false)
+		server, err = buildtest.Program(dir, "github.com/modelcontextprotocol/go-sdk/conformance/everything-server")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
@@ -39,36 +40,6 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(code)
 	}))
-}
-
-func build(dir, pkg string, race bool) (string, error) {
-	program := filepath.Join(dir, filepath.Base(pkg))
-	if runtime.GOOS == "windows" {
-		program += ".exe"
-	}
-	args := []string{"build", "-o", program}
-	if race {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, pkg)...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("building %s: %w\n%s", pkg, err, out)
-	}
-	return program, nil
-}
-
-// raceDetector tells whether the tests run under the race detector.
-func raceDetector() bool {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return false
-	}
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
 }
 
 // packages is where npm put the suite and the Node it needs.

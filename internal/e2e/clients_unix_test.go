@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpctl/mcpctl/internal/nodetest"
 )
 
 // An installed client is somebody else's program that mcpctl install configures.
@@ -116,7 +118,7 @@ func (c installedClient) run(t *testing.T, home string) string {
 	defer cancel()
 	command := append([]string{clientPath(t, c.program[0])}, c.program[1:]...)
 	if filepath.Ext(command[0]) == ".js" {
-		command = append([]string{node(t)}, command...)
+		command = append([]string{nodetest.Node(t)}, command...)
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append([]string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TERM=dumb", "NO_COLOR=1"}, c.env...)

@@ -20,6 +20,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpgoserver "github.com/mark3labs/mcp-go/server"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpctl/mcpctl/internal/nodetest"
 )
 
 // eraServer is a server of other people's make, without sign-in.
@@ -121,7 +123,7 @@ func everythingHTTP(t *testing.T, transport, path string) string {
 	address := freeAddress(t)
 	port := address[strings.LastIndexByte(address, ':')+1:]
 	script := filepath.Join(npmDir(t), "node_modules", "@modelcontextprotocol", "server-everything", "dist", "index.js")
-	p := start(t, append(os.Environ(), "PORT="+port), node(t), script, transport)
+	p := start(t, append(os.Environ(), "PORT="+port), nodetest.Node(t), script, transport)
 	p.read.Go(func() { _, _ = io.Copy(p.stderr, p.stdout) })
 	if _, err := p.stderr.await(testContext(t), everythingListens); err != nil {
 		t.Fatalf("server-everything does not listen: %v", err)

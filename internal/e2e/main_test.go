@@ -5,14 +5,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/mcpctl/mcpctl/internal/buildtest"
+	"github.com/mcpctl/mcpctl/internal/nodetest"
 )
 
 // mcpctl is the program under test, built by TestMain.
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 	}
 	dir, err := os.MkdirTemp("", "mcpctl-e2e-")
 	if err == nil {
-		mcpctl, err = build(dir)
+		mcpctl, err = buildtest.Program(dir, buildtest.MCPCTL, buildtest.Race()...)
 	}
 	if err == nil {
 		// Tests wait for processes most of the time.
@@ -46,36 +47,6 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// build builds mcpctl, under the race detector if the tests are.
-func build(dir string) (string, error) {
-	program := filepath.Join(dir, "mcpctl")
-	if runtime.GOOS == "windows" {
-		program += ".exe"
-	}
-	args := []string{"build", "-o", program}
-	if raceDetector() {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, "github.com/mcpctl/mcpctl/cmd/mcpctl")...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("building mcpctl: %w\n%s", err, out)
-	}
-	return program, nil
-}
-
-func raceDetector() bool {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return false
-	}
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
-}
-
 // npmDir holds the scripts and the packages of other people.
 func npmDir(t *testing.T) string {
 	t.Helper()
@@ -89,19 +60,10 @@ func npmDir(t *testing.T) string {
 	return dir
 }
 
-func node(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("node")
-	if err != nil {
-		t.Fatalf("this test needs Node.js 20 or newer: %v. Install it from https://nodejs.org, then run: bash .ci/setup", err)
-	}
-	return path
-}
-
 // everything is the command of npm's server-everything on stdio.
 func everything(t *testing.T) []string {
 	t.Helper()
-	return []string{node(t), filepath.Join(npmDir(t), "node_modules", "@modelcontextprotocol", "server-everything", "dist", "index.js"), "stdio"}
+	return []string{nodetest.Node(t), filepath.Join(npmDir(t), "node_modules", "@modelcontextprotocol", "server-everything", "dist", "index.js"), "stdio"}
 }
 
 // scripted is the command of the server in script_test.go.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mcpctl/mcpctl/internal/nodetest"
 )
 
 // clients are the official TypeScript clients: @modelcontextprotocol/sdk 1.x
@@ -107,7 +109,7 @@ func runChecks(t *testing.T, script, client string, want []string, in input) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(testContext(t), node(t), filepath.Join(npmDir(t), script), client, string(given))
+	cmd := exec.CommandContext(testContext(t), nodetest.Node(t), filepath.Join(npmDir(t), script), client, string(given))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	failed := cmd.Run()

@@ -6,15 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/mcpctl/mcpctl/internal/fakeentra"
+	"github.com/mcpctl/mcpctl/internal/nodetest"
 )
 
 // The pages in a real Chromium: under their content security policy, by mouse
@@ -37,7 +34,7 @@ func TestPagesInABrowser(t *testing.T) {
 		authorize[mode] = authorizeURL(srv, sample, "response_mode", mode, "redirect_uri", app.redirectURI, "state", mode)
 	}
 
-	visitPages(t, map[string]string{
+	nodetest.InBrowser(t, filepath.Join("testdata", "browser", "pages.mjs"), map[string]string{
 		"DEVICE_URL": srv.BaseURL() + "/devicelogin", "TRUST_ANY": "1",
 		"USER_CODES": marshal(t, codes), "AUTHORIZE": marshal(t, authorize),
 	})
@@ -93,44 +90,6 @@ func (a *nativeApp) code(state string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.codes[state]
-}
-
-// visitPages runs testdata/browser/pages.mjs.
-func visitPages(t *testing.T, settings map[string]string) {
-	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Fatalf("this test needs Node.js: %v", err)
-	}
-	dir := filepath.Join("testdata", "browser")
-	cmd := exec.CommandContext(t.Context(), node, filepath.Join(dir, "pages.mjs"))
-	cmd.Env = append(os.Environ(), "PACKAGES="+npmPackages(t, dir), "BROWSER="+findBrowser(t))
-	if os.Geteuid() == 0 { // Chromium's sandbox refuses root, as in containers
-		cmd.Env = append(cmd.Env, "NO_SANDBOX="+strconv.Itoa(1))
-	}
-	for name, value := range settings {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("pages.mjs: %v\n%s", err, strings.TrimSpace(string(out)))
-	}
-}
-
-// findBrowser looks for a Chromium where Linux, macOS and Windows keep one.
-func findBrowser(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{
-		"chromium", "chromium-browser", "google-chrome", "chrome", "msedge",
-		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-		`C:\Program Files\Google\Chrome\Application\chrome.exe`,
-		`C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe`,
-	} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	t.Fatal("this test needs Chromium or Chrome; on Debian: apt-get install chromium")
-	return ""
 }
 
 func marshal(t *testing.T, v any) string {

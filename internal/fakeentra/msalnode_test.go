@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/fakeentra"
+	"github.com/mcpctl/mcpctl/internal/nodetest"
 )
 
 // step is a line of testdata/msalnode/flows.mjs.
@@ -66,12 +67,8 @@ func TestMSALNode(t *testing.T) {
 // steps by name.
 func runNode(t *testing.T, srv *fakeentra.Server, settings map[string]string, upn string) map[string]step {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Fatalf("this test needs Node.js: %v", err)
-	}
 	dir := filepath.Join("testdata", "msalnode")
-	packages := npmPackages(t, dir)
+	packages := nodetest.Packages(t, os.DirFS(dir))
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, srv.CAPEM(), 0o600); err != nil {
 		t.Fatal(err)
@@ -79,7 +76,7 @@ func runNode(t *testing.T, srv *fakeentra.Server, settings map[string]string, up
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, node, filepath.Join(dir, "flows.mjs"))
+	cmd := exec.CommandContext(ctx, nodetest.Node(t), filepath.Join(dir, "flows.mjs"))
 	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+ca, "AUTHORITY="+srv.Authority(), "PACKAGES="+packages)
 	for name, value := range settings {
 		cmd.Env = append(cmd.Env, name+"="+value)

@@ -1,29 +1,20 @@
 // Uses the landing page as a person does, in an installed Chromium. Settings
 // come from the environment; any finding ends the script with an error. Where
 // SCREENSHOTS names a folder, the page is kept there as a picture.
-import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
 import assert from "node:assert/strict";
 
 const env = process.env;
-const require = createRequire(env.PACKAGES + "/");
-const { chromium } = require("playwright-core");
-const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const { withBrowser, picture, assertUsable } = await import(pathToFileURL(env.BROWSER_MODULE));
 
-const browser = await chromium.launch({
-  executablePath: env.BROWSER,
-  args: env.NO_SANDBOX ? ["--no-sandbox"] : [],
-});
-try {
+await withBrowser(async (browser) => {
   for (const colorScheme of ["light", "dark"]) {
-    for (const width of [360, 1100]) await visit(colorScheme, width);
+    for (const width of [360, 1100]) await visit(browser, colorScheme, width);
   }
-  await withoutClipboard();
-} finally {
-  await browser.close();
-}
+  await withoutClipboard(browser);
+});
 
-async function open(options) {
+async function open(browser, options) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
@@ -35,9 +26,9 @@ async function open(options) {
   return page;
 }
 
-async function visit(colorScheme, width) {
-  const page = await open({ colorScheme, viewport: { width, height: 800 }, permissions: ["clipboard-read", "clipboard-write"] });
-  if (env.SCREENSHOTS) await page.screenshot({ path: `${env.SCREENSHOTS}/landing-${colorScheme}-${width}.png`, fullPage: true });
+async function visit(browser, colorScheme, width) {
+  const page = await open(browser, { colorScheme, viewport: { width, height: 800 }, permissions: ["clipboard-read", "clipboard-write"] });
+  await picture(page, `landing-${colorScheme}-${width}`, { fullPage: true });
 
   // Every button copies what stands beside it, by mouse and by keyboard.
   const boxes = await page.locator(".copy").all();
@@ -69,38 +60,18 @@ async function visit(colorScheme, width) {
   assert.deepEqual(vscode.args, ["bridge", env.PUBLIC_URL]);
   assert.equal(vscode.name, cursor.searchParams.get("name"));
 
-  assert.equal(await page.evaluate("document.documentElement.scrollWidth > innerWidth"), false, "the page is wider than the window");
-  const violations = await accessibility(page);
-  assert.deepEqual(violations, [], `${colorScheme}, ${width}`);
+  await assertUsable(page, `the landing page (${colorScheme}, ${width})`);
   assert.deepEqual(page.complaints, []);
   await page.context().close();
 }
 
 // Without the clipboard's interface, as without https, the selection serves.
-async function withoutClipboard() {
-  const page = await open({ permissions: ["clipboard-read"] });
+async function withoutClipboard(browser) {
+  const page = await open(browser, { permissions: ["clipboard-read"] });
   await page.evaluate(() => { Object.defineProperty(navigator, "clipboard", { value: undefined }); });
   await page.getByRole("button", { name: "Copy the address" }).click();
   await page.getByRole("status").getByText("Copied").waitFor();
   assert.equal(await page.evaluate(() => String(getSelection())), env.PUBLIC_URL);
   assert.deepEqual(page.complaints, []);
   await page.context().close();
-}
-
-// accessibility runs axe in a world of its own, which the page's policy doesn't bind.
-async function accessibility(page) {
-  const session = await page.context().newCDPSession(page);
-  const { frameTree } = await session.send("Page.getFrameTree");
-  const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
-  const run = async (expression) => {
-    const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
-      expression, contextId: executionContextId, awaitPromise: true, returnByValue: true,
-    });
-    assert.equal(exceptionDetails, undefined, JSON.stringify(exceptionDetails));
-    return result.value;
-  };
-  await run(axe + "; undefined");
-  const found = await run(`axe.run(document, { resultTypes: ["violations"] }).then((r) => r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" ")))`);
-  await session.detach();
-  return found;
 }

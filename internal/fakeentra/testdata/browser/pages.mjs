@@ -1,28 +1,17 @@
 // Uses the authority's pages as a person does, in an installed Chromium. Settings
 // come from the environment; any finding ends the script with an error. Where
 // SCREENSHOTS names a folder, each page is kept there as a picture.
-import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
 import assert from "node:assert/strict";
 
 const env = process.env;
-const require = createRequire(env.PACKAGES + "/");
-const { chromium } = require("playwright-core");
-const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const { withBrowser, picture, assertUsable } = await import(pathToFileURL(env.BROWSER_MODULE));
 
-const browser = await chromium.launch({
-  executablePath: env.BROWSER,
-  args: env.NO_SANDBOX ? ["--no-sandbox"] : [],
+await withBrowser(async (browser) => {
+  for (const colorScheme of ["light", "dark"]) await visit(browser, colorScheme);
 });
-try {
-  for (const colorScheme of ["light", "dark"]) {
-    await visit(colorScheme);
-  }
-} finally {
-  await browser.close();
-}
 
-async function visit(colorScheme) {
+async function visit(browser, colorScheme) {
   const codes = JSON.parse(env.USER_CODES)[colorScheme];
   const context = await browser.newContext({ ignoreHTTPSErrors: env.TRUST_ANY === "1", colorScheme, viewport: { width: 400, height: 720 } });
   const page = await context.newPage();
@@ -32,10 +21,8 @@ async function visit(colorScheme) {
   page.on("pageerror", (e) => complaints.push(String(e)));
 
   const look = async (name) => {
-    if (env.SCREENSHOTS) await page.screenshot({ path: `${env.SCREENSHOTS}/${name}-${colorScheme}.png` });
-    const [{ violations }, overflow] = await inspect(context, page);
-    assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`), [], `accessibility of ${name}`);
-    assert.equal(overflow, false, `${name} is wider than the window`);
+    await picture(page, `${name}-${colorScheme}`);
+    await assertUsable(page, name);
   };
   const heading = () => page.getByRole("heading", { level: 1 }).innerText();
 
@@ -77,23 +64,4 @@ async function visit(colorScheme) {
   }
   assert.deepEqual(complaints, []);
   await context.close();
-}
-
-// inspect runs axe in a world of its own, which the page's policy doesn't bind.
-async function inspect(context, page) {
-  const session = await context.newCDPSession(page);
-  const { frameTree } = await session.send("Page.getFrameTree");
-  const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
-  const run = async (expression) => {
-    const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
-      expression, contextId: executionContextId, awaitPromise: true, returnByValue: true,
-    });
-    assert.equal(exceptionDetails, undefined, JSON.stringify(exceptionDetails));
-    return result.value;
-  };
-  await run(axe + "; undefined");
-  const results = await run(`axe.run(document, { resultTypes: ["violations"] })`);
-  const overflow = await run("document.documentElement.scrollWidth > innerWidth");
-  await session.detach();
-  return [results, overflow];
 }

@@ -1,25 +1,39 @@
-package fakeentra_test
+// Package nodetest runs Node.js programs in tests, with packages of npm's that
+// a lock file pins, and pages in a real browser.
+//
+// What it needs is part of what the tests need: its lack fails them.
+package nodetest
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 )
 
-// npmPackages installs what the lock file in dir pins into the user's cache and
-// returns the folder that holds node_modules. Tests that run at the same time
-// may both install; the first to finish is used by all. Node is part of what
-// these tests need, so its lack fails them.
-func npmPackages(t *testing.T, dir string) string {
+// Node returns the path of Node.js.
+func Node(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatalf("this test needs Node.js 20 or newer: %v. Install it from https://nodejs.org, then run: bash .ci/setup", err)
+	}
+	return path
+}
+
+// Packages installs what the package-lock.json in dir pins into the user's cache
+// and returns the folder that holds node_modules. Tests that run at the same time
+// may both install; the first to finish is used by all.
+func Packages(t *testing.T, dir fs.FS) string {
 	t.Helper()
 	npm, err := exec.LookPath("npm")
 	if err != nil {
 		t.Fatalf("this test needs Node.js with npm: %v", err)
 	}
-	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
+	lock, err := fs.ReadFile(dir, "package-lock.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +57,7 @@ func npmPackages(t *testing.T, dir string) string {
 	}
 	defer os.RemoveAll(work)
 	for _, name := range []string{"package.json", "package-lock.json", ".npmrc"} {
-		b, err := os.ReadFile(filepath.Join(dir, name))
+		b, err := fs.ReadFile(dir, name)
 		if err != nil {
 			t.Fatal(err)
 		}
