@@ -34,6 +34,7 @@ func layoutRules() []Rule {
 	return []Rule{
 		{"the top level is the house's", checkTopLevel},
 		{"no folder is called util", checkVagueNames},
+		{"the house is drawn as it stands", checkHouse},
 		{"the licence is Apache-2.0", checkLicence},
 		{"lock files name no registry", checkLockFiles},
 		{"nothing knows one machine", checkMachinePaths},
@@ -47,7 +48,7 @@ func checkTopLevel(t *Tree) []string {
 	for _, p := range t.files {
 		top, _, _ := strings.Cut(p, "/")
 		if _, ok := topLevel[top]; !ok && !found[top] {
-			f.add("%s doesn't belong at the top level: put it into one of the folders of CONTRIBUTING.md", top)
+			f.add("%s doesn't belong at the top level: put it into one of the folders of docs/architecture.md", top)
 		}
 		found[top] = true
 	}

@@ -42,6 +42,8 @@ func good() map[string]string {
 		".ci/npm/package.json":    `{"dependencies": {"a": "1.0.0"}}`,
 		".ci/npm/package-lock.json": `{"packages": {"": {}, "node_modules/a": {"integrity": "sha512-x"}, ` +
 			`"node_modules/b": {"resolved": "../b", "link": true}}}`,
+		"docs/architecture.md": "# Architecture\n\n```\ncmd/  commands\n  mcpctl/  main\nbridge/  relays\nserver/  lets in\ntokencache/  keeps\ninternal/\n" +
+			"  entra/  signs in\n  fakeentra/  plays Entra\n  wire/  frames\n.ci/ .github/\n```\n",
 		"internal/wire/testdata/hello.go": "package nonsense; func main() { println() }",
 	}
 	for name, required := range topLevel {
@@ -205,6 +207,15 @@ var breaches = []breach{
 		"no folder is called util", "util", "server/auth/util/x.go",
 		"// Package util is vague.\npackage util\n",
 		[]string{"server/auth/util says nothing"},
+	},
+	{
+		"the house is drawn as it stands", "a folder that isn't drawn", "internal/era/era.go",
+		"// Package era translates.\npackage era\n",
+		[]string{"internal/era is missing from docs/architecture.md"},
+	},
+	{
+		"the house is drawn as it stands", "a folder that is gone", "tokencache/cache.go", "",
+		[]string{"docs/architecture.md lists tokencache, which doesn't exist"},
 	},
 	{
 		"the licence is Apache-2.0", "another licence", "LICENSE", "MIT License\n",
