@@ -144,11 +144,10 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 		IdleTTL:             s.cfg.Limits.SessionIdle,
 		MaxPending:          s.cfg.Limits.PendingRequests,
 		Queue:               s.cfg.Limits.Queue,
-		LogBytes:            int(s.cfg.Limits.EventBytes),
-		AllowedOrigins:      s.cfg.origins(),
-		LoopbackHost:        loopbackAddr(s.cfg.Listen) && publicIsLoopback(s.cfg.PublicURL),
+		CheckOrigin:         func(*http.Request, string) bool { return true }, // pages has decided
 		Logger:              s.log,
 	}
+	gateway.Share(&front, gateway.ShareOptions{Store: e.store, KeepBytes: int(s.cfg.Limits.EventBytes)})
 	ep := &endpoint{path: path, gateway: gw, streams: wire.NewStreamableFront(front)}
 	if withSSE {
 		ep.sse = wire.NewSSEFront(front, messagesPath)

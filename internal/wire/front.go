@@ -67,12 +67,11 @@ type FrontOptions struct {
 	// writer has to wait (256). Inward no more than 16 wait for a session.
 	Queue int
 
-	// LogEvents, LogBytes and LogAge bound what one session keeps for clients
-	// that resume a stream: events sent, and events that could not be sent
-	// because the client is away (1,024 events, 4 MiB, 5 min). The newest event
-	// is kept whatever its size. Negative LogEvents: nothing is kept.
-	LogEvents, LogBytes int
-	LogAge              time.Duration
+	// Events keeps what was sent on streams, and what could not be sent because
+	// the client is away, for clients that resume. nil: streams can't be resumed.
+	Events EventStore
+	// Registry knows the sessions of other processes too. nil: there are none.
+	Registry SessionRegistry
 
 	// AllowedOrigins lists the values of Origin that are let in ("*": any). A
 	// request with an Origin that is not listed is refused; one without is not
@@ -116,11 +115,6 @@ func (o FrontOptions) withDefaults() FrontOptions {
 	o.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
 	o.ReadTimeout = orDefault(o.ReadTimeout, 30*time.Second)
 	o.Queue = orDefault(o.Queue, 256)
-	if o.LogEvents == 0 {
-		o.LogEvents = 1024
-	}
-	o.LogBytes = orDefault(o.LogBytes, 4<<20)
-	o.LogAge = orDefault(o.LogAge, 5*time.Minute)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -166,10 +160,7 @@ func newFront(o FrontOptions, single bool) *front {
 	return f
 }
 
-var (
-	errTooManySessions = errors.New("too many sessions are open; close one, or try again later")
-	errShuttingDown    = errors.New("the server is shutting down")
-)
+var errShuttingDown = errors.New("the server is shutting down")
 
 // open starts a session for the owner of r.
 func (f *front) open(r *http.Request) (*Session, error) {
@@ -185,7 +176,7 @@ func (f *front) open(r *http.Request) (*Session, error) {
 		if evicted = longestIdle(mine); evicted == nil {
 			f.refused++
 			f.mu.Unlock()
-			return nil, errTooManySessions
+			return nil, ErrTooManySessions
 		}
 		f.forgetLocked(evicted)
 	}
@@ -196,16 +187,25 @@ func (f *front) open(r *http.Request) (*Session, error) {
 		f.owners[owner] = map[*Session]struct{}{}
 	}
 	f.owners[owner][s] = struct{}{}
-	f.running.Go(func() {
-		defer s.end(ErrClosed, "the session ended before the request was answered")
-		f.opts.Serve(s.ctx, s)
-	})
+	f.running.Add(1) // for serve
 	f.mu.Unlock()
 	if evicted != nil {
 		f.opts.Logger.Info("ending the longest idle session of an owner at the session limit")
 		evicted.end(errEvicted, "the session was ended: too many sessions are open")
 	}
+	if err := f.register(r.Context(), s); err != nil {
+		s.end(errElsewhere, "the session could not be opened")
+		f.running.Done()
+		return nil, err
+	}
+	go f.serve(s)
 	return s, nil
+}
+
+func (f *front) serve(s *Session) {
+	defer f.running.Done()
+	defer s.end(ErrClosed, "the session ended before the request was answered")
+	f.opts.Serve(s.ctx, s)
 }
 
 // longestIdle returns the session without a connected client and without an
@@ -261,9 +261,10 @@ func (f *front) all() []*Session {
 	return list
 }
 
-// sweep ends idle sessions and lets go of old events until the front closes.
+// sweep ends idle sessions, and keeps the others registered, until the front
+// closes.
 func (f *front) sweep() {
-	pause := min(f.opts.IdleTTL, f.opts.LogAge, cancelGrace) / 2
+	pause := min(f.opts.IdleTTL, cancelGrace) / 2
 	tick := time.NewTicker(max(pause, 10*time.Millisecond))
 	defer tick.Stop()
 	for {
@@ -272,13 +273,14 @@ func (f *front) sweep() {
 			return
 		case <-tick.C:
 		}
-		now := f.opts.Now()
-		for _, s := range f.all() {
+		now, sessions := f.opts.Now(), f.all()
+		for _, s := range sessions {
 			s.sweep(now)
 			if last, alone := s.aloneSince(); alone && now.Sub(last) >= f.opts.IdleTTL {
 				s.end(errIdle, "the session ended because no client was connected")
 			}
 		}
+		f.renew(sessions)
 	}
 }
 

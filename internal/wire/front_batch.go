@@ -109,7 +109,7 @@ func (sf *StreamableFront) batch(w http.ResponseWriter, r *http.Request, s *Sess
 		return
 	}
 	if err := s.acceptBatch(r, own()); err != nil {
-		s.detach(st, rd, 0)
+		s.detach(st, rd, nil)
 		refuseBegin(w, nil, err)
 		return
 	}

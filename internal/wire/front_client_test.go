@@ -116,7 +116,7 @@ func TestBothEndsUnrelatedMessagesArriveInOrder(t *testing.T) {
 
 func TestBothEndsSurviveABrokenConnection(t *testing.T) {
 	sc := &script{hold: make(chan struct{}), sessions: make(chan *Session, 1)}
-	front := NewStreamableFront(FrontOptions{Serve: sc.serve})
+	front := NewStreamableFront(FrontOptions{Serve: sc.serve, Events: newTestEvents(100)})
 	server := newTestServer(t, front, front.Close)
 	c, err := NewClientConn(ClientConnOptions{}, func(deliver Deliver) (Remote, error) {
 		return NewStreamableClient(ClientOptions{URL: server.URL, HTTP: wideClient(t), Deliver: deliver, RetryWait: time.Millisecond})
@@ -135,7 +135,11 @@ func TestBothEndsSurviveABrokenConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the request to arrive", func() bool { _, idle := s.idleSince(); return !idle })
+	eventually(t, "the request to arrive", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.pending) == 1
+	})
 	note(0)
 	mustRead(t, c)
 	for i := 1; i < 4; i++ {
@@ -152,8 +156,10 @@ func TestBothEndsSurviveABrokenConnection(t *testing.T) {
 	}
 }
 
-func TestFrontWithoutLogGivesNoEventIDs(t *testing.T) {
-	c := startFront(t, FrontOptions{LogEvents: -1}).open("2025-11-25")
+func TestFrontWithoutEventStoreGivesNoEventIDs(t *testing.T) {
+	front := NewStreamableFront(FrontOptions{Serve: (&script{}).serve})
+	ft := &frontTest{t: t, front: front, server: newTestServer(t, front, front.Close)}
+	c := ft.open("2025-11-25")
 	stream := c.stream(http.MethodPost, request("1", "test/progress", `{"n":2}`), nil)
 	if got := stream.rest(); len(got) != 3 || stream.lastID != "" {
 		t.Errorf("got %v, last event id %q", texts(got), stream.lastID)

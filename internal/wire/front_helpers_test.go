@@ -143,6 +143,9 @@ func startFrontWith(t *testing.T, opts FrontOptions, sc *script) *frontTest {
 	if opts.Owner == nil {
 		opts.Owner = func(r *http.Request) string { return r.Header.Get(ownerHeader) }
 	}
+	if opts.Events == nil {
+		opts.Events = newTestEvents(1000)
+	}
 	front := NewStreamableFront(opts)
 	server := newTestServer(t, front, front.Close)
 	return &frontTest{t: t, front: front, server: server, script: sc}

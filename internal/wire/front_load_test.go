@@ -132,19 +132,19 @@ func (c *frontClient) stalled(method, body string, header map[string]string) {
 func TestFrontStalledReader(t *testing.T) {
 	const size = 64 << 10
 	big := MustParse(`{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"` + strings.Repeat("x", size) + `"}}`)
-	opts := FrontOptions{Queue: 16, WriteTimeout: 300 * time.Millisecond, LogEvents: 8, LogBytes: 4 * size}
+	opts := FrontOptions{Queue: 16, WriteTimeout: 300 * time.Millisecond, Events: newTestEvents(8)}
 	// held is what a session keeps in memory for its client.
 	held := func(s *Session) (n int) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, st := range s.streams {
 			for _, e := range st.events {
-				n += e.cost()
+				n += len(e.frame.Raw)
 			}
 		}
 		return n
 	}
-	const bound = 16*size + 4*size + 2*size
+	const bound = 16*size + 2*size
 
 	t.Run("of a GET stream", func(t *testing.T) {
 		sc := &script{sessions: make(chan *Session, 2)}
@@ -203,7 +203,8 @@ func TestFrontStalledReader(t *testing.T) {
 
 func TestFrontKeepsAResponseOrSaysThatItDidNot(t *testing.T) {
 	sc := &script{sessions: make(chan *Session, 1)}
-	c := startFrontWith(t, FrontOptions{LogEvents: 4, KeepAlive: 5 * time.Millisecond}, sc).open("2025-11-25")
+	events := newTestEvents(4)
+	c := startFrontWith(t, FrontOptions{Events: events, KeepAlive: 5 * time.Millisecond}, sc).open("2025-11-25")
 	s := <-sc.sessions
 	streams := map[string]*listenTest{}
 	for _, id := range []string{"1", "2"} {
@@ -223,6 +224,11 @@ func TestFrontKeepsAResponseOrSaysThatItDidNot(t *testing.T) {
 	if err := s.Write(ctx, NewResult(ID("1"), "early")); err != nil {
 		t.Fatal(err)
 	}
+	stored := func(n int) {
+		t.Helper()
+		eventually(t, "events to be stored", func() bool { appended, _ := events.calls(); return appended == n })
+	}
+	stored(1)
 	for range 4 {
 		if err := s.WriteRelated(ctx, logNote(0), ID("2")); err != nil {
 			t.Fatal(err)
@@ -231,6 +237,7 @@ func TestFrontKeepsAResponseOrSaysThatItDidNot(t *testing.T) {
 	if err := s.Write(ctx, NewResult(ID("2"), "late")); err != nil {
 		t.Fatal(err)
 	}
+	stored(6)
 	resume := func(id string) Frame {
 		got := c.stream(http.MethodGet, "", map[string]string{headerLastID: streams[id].lastID}).rest()
 		if len(got) == 0 {

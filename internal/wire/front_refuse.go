@@ -51,10 +51,10 @@ func refuseErr(w http.ResponseWriter, id ID, err error) {
 		refuseText(w, http.StatusBadRequest, CodeInvalidRequest, id, "Invalid request: "+err.Error())
 	case errors.Is(err, errNoStream):
 		refuseText(w, http.StatusBadRequest, CodeInvalidRequest, id, "Invalid request: "+err.Error())
-	case errors.Is(err, errTooManyPending), errors.Is(err, errTooManySessions), errors.Is(err, errTooManyCalls), errors.Is(err, errTooManySubs):
+	case errors.Is(err, errTooManyPending), errors.Is(err, ErrTooManySessions), errors.Is(err, errTooManyCalls), errors.Is(err, errTooManySubs):
 		w.Header().Set("Retry-After", "5")
 		refuseText(w, http.StatusTooManyRequests, CodeInternal, id, "Too many requests: "+err.Error())
-	case errors.Is(err, errShuttingDown):
+	case errors.Is(err, errShuttingDown), errors.Is(err, errUnregistered):
 		w.Header().Set("Retry-After", "5")
 		refuseText(w, http.StatusServiceUnavailable, CodeInternal, id, "Unavailable: "+err.Error())
 	default:

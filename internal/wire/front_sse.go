@@ -99,7 +99,9 @@ func (sf *SSEFront) Messages(w http.ResponseWriter, r *http.Request) {
 	}
 	s := sf.front.lookup(r, id)
 	if s == nil {
-		refuseText(w, http.StatusNotFound, codeSession, nil, "Session not found: open a new one with GET")
+		if !sf.front.elsewhere(w, r, id) {
+			refuseText(w, http.StatusNotFound, codeSession, nil, "Session not found: open a new one with GET")
+		}
 		return
 	}
 	f, err := sf.front.body(w, r)

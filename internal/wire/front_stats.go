@@ -15,7 +15,7 @@ type Stats struct {
 	Calls    int    // messages without a session that are worked on, listens not counted
 	Listens  int    // open subscriptions/listen
 	Pending  int    // requests without an answer, of sessions and without, listens not counted
-	Bytes    int64  // of messages kept for resumption or waiting to be sent
+	Bytes    int64  // of messages waiting to be sent
 }
 
 func (f *front) stats() Stats {
@@ -45,15 +45,12 @@ func (f *front) stats() Stats {
 }
 
 // load returns how many connections carry streams of the session, and how many
-// bytes it keeps for them.
+// bytes wait to be sent.
 func (s *Session) load() (streams int, held int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held = int64(s.log.bytes)
 	for _, st := range s.streams {
-		if st.reader != nil || st.standalone() { // the rest is in the log
-			held += int64(st.unsent)
-		}
+		held += int64(st.unsent)
 	}
 	return s.connected, held
 }

@@ -147,22 +147,21 @@ type carry struct {
 	whole bool
 
 	started bool
-	unsure  uint64 // first event that was written but not flushed
+	unsure  []taken // events that were written but not flushed
+	bytes   int     // of unsure
 }
 
-// flushAfter bounds the events that are sent without being flushed while more
-// of them wait.
-const flushAfter = 32
+// flushAfter and flushBytes bound the events that are sent without being flushed
+// while more of them wait.
+const (
+	flushAfter = 32
+	flushBytes = 64 << 10
+)
 
 // run carries the stream until it ends, another connection takes it over, or
 // the client goes away. preamble, if any, starts the event stream.
 func (c *carry) run(r *http.Request, preamble []byte) {
-	defer func() {
-		if c.w.err == nil {
-			c.unsure = 0
-		}
-		c.s.detach(c.st, c.rd, c.unsure)
-	}()
+	defer func() { c.s.detach(c.st, c.rd, c.unsure) }()
 	silence := time.NewTimer(c.s.front.opts.KeepAlive)
 	defer silence.Stop()
 	if !c.whole {
@@ -178,28 +177,28 @@ func (c *carry) run(r *http.Request, preamble []byte) {
 			c.plain(t)
 			t.frame.Release()
 			return
+		case stepReplay:
+			c.replay(r, t.place)
+			continue
 		case stepSend:
-			if c.unsure == 0 {
-				c.unsure = t.seq
-			}
-			c.event(t.frame, t.seq)
-			t.frame.Release()
-			if t.seq-c.unsure < flushAfter {
+			kept := c.s.keep(c.st, c.rd, t)
+			c.unsure = append(c.unsure, t)
+			c.bytes += len(t.frame.Raw)
+			c.event(t, kept)
+			if len(c.unsure) < flushAfter && c.bytes < flushBytes {
 				continue
 			}
 		case stepEnd, stepLeave:
 			// A stream without any event still is an answer.
 			c.start(nil)
-			c.w.flush()
+			c.flush()
 			return
 		case stepWait:
 		}
-		if c.unsure != 0 {
-			c.w.flush()
-			if c.w.err != nil {
+		if len(c.unsure) > 0 {
+			if !c.flush() {
 				return
 			}
-			c.unsure = 0
 			silence.Reset(c.s.front.opts.KeepAlive)
 			if step == stepSend {
 				continue
@@ -217,6 +216,20 @@ func (c *carry) run(r *http.Request, preamble []byte) {
 	}
 }
 
+// flush reports whether all that was written has left.
+func (c *carry) flush() bool {
+	c.w.flush()
+	if c.w.err != nil {
+		return false
+	}
+	for i, t := range c.unsure {
+		t.frame.Release()
+		c.unsure[i] = taken{}
+	}
+	c.unsure, c.bytes = c.unsure[:0], 0
+	return true
+}
+
 func (c *carry) start(preamble []byte) {
 	if c.started {
 		return
@@ -227,25 +240,26 @@ func (c *carry) start(preamble []byte) {
 	c.w.write(preamble)
 	// Older clients take an empty event for a broken message.
 	if c.rd.withIDs && c.s.Protocol() >= revision20251125 {
-		after := c.s.primed(c.st)
-		if c.unsure != 0 {
-			after = c.unsure - 1 // the event that made the stream start comes yet
+		after := c.s.primed(c.st, c.rd)
+		if len(c.unsure) > 0 {
+			after = c.unsure[0].place - 1 // the event that made the stream start comes yet
 		}
 		c.w.prime(c.st.num, after)
 	}
 }
 
-func (c *carry) event(f Frame, seq uint64) {
+func (c *carry) event(t taken, withID bool) {
 	c.start(nil)
-	if !c.rd.withIDs {
-		seq = 0
+	place := t.place
+	if !withID {
+		place = 0
 	}
-	c.w.message(c.st.num, seq, f)
+	c.w.message(c.st.num, place, t.frame)
 }
 
 func (c *carry) plain(t taken) {
-	if t.refusal != nil {
+	if t.refuse != nil {
 		c.w.w.Header().Del(HeaderSession) // a session that is not opened
 	}
-	c.w.plain(t.refusal.status(), t.refusal, t.frame)
+	c.w.plain(t.refuse.status(), t.refuse, t.frame)
 }

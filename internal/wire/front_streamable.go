@@ -50,7 +50,7 @@ func (sf *StreamableFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // session finds the session of a request that must have one, and answers where
-// there is none.
+// there is none here.
 func (sf *StreamableFront) session(w http.ResponseWriter, r *http.Request) *Session {
 	id := r.Header.Get(HeaderSession)
 	if id == "" {
@@ -58,7 +58,7 @@ func (sf *StreamableFront) session(w http.ResponseWriter, r *http.Request) *Sess
 		return nil
 	}
 	s := sf.front.lookup(r, id)
-	if s == nil {
+	if s == nil && !sf.front.elsewhere(w, r, id) {
 		refuseUnknownSession(w)
 	}
 	return s
@@ -102,6 +102,10 @@ func (sf *StreamableFront) get(w http.ResponseWriter, r *http.Request) {
 	}
 	st, rd, err := s.listen(r.Header.Get(headerLastID))
 	switch {
+	case errors.Is(err, errFinished):
+		if !sf.front.replay(w, r, s.id, s.missing) {
+			refuseErr(w, nil, errNoStream)
+		}
 	case errors.Is(err, errNoStream):
 		refuseErr(w, nil, err)
 	case err != nil:
@@ -210,7 +214,7 @@ func (sf *StreamableFront) request(w http.ResponseWriter, r *http.Request, s *Se
 	if err := s.push(r.Context(), incoming(r, f)); err != nil {
 		s.withdraw([]Frame{f})
 		f.Release()
-		s.detach(st, rd, 0)
+		s.detach(st, rd, nil)
 		refuseBegin(w, id, err)
 		return
 	}

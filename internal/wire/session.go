@@ -31,6 +31,7 @@ import (
 type Session struct {
 	id, owner string
 	front     *front
+	unended   context.Context // has the values of ctx and no end
 	ctx       context.Context
 	cancel    context.CancelFunc
 	in        chan Incoming
@@ -48,10 +49,12 @@ type Session struct {
 	lastNum   uint64
 	listened  bool      // the client has opened the standalone stream before
 	posts     list.List // of *outStream: POST streams with a client, oldest first
-	log       eventLog
+	finished  []finishedStream
 	connected int // HTTP answers that carry a stream now
 	used      time.Time
 	opened    time.Time // never changes
+	// registered is when FrontOptions.Registry heard of the session last.
+	registered time.Time
 }
 
 // maxInward bounds the messages that wait for Receive. Whoever POSTs more waits
@@ -91,6 +94,7 @@ var (
 	errEvicted     = errors.New("the session was ended to make room")
 	errStreamGone  = errors.New("the event stream ended")
 	errIdle        = errors.New("the session was idle for too long")
+	errElsewhere   = errors.New("the session is not registered here any more")
 )
 
 func newSession(f *front, r *http.Request, id, owner string) *Session {
@@ -104,11 +108,11 @@ func newSession(f *front, r *http.Request, id, owner string) *Session {
 		pending: map[string]*pendingRequest{},
 		streams: map[uint64]*outStream{},
 		general: newOutStream(0),
-		log:     eventLog{maxEvents: f.opts.LogEvents, maxBytes: f.opts.LogBytes},
 		used:    f.opts.Now(),
-		opened:  f.opts.Now(),
 	}
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(r.Context()))
+	s.opened, s.registered = s.used, s.used
+	s.unended = context.WithoutCancel(r.Context())
+	s.ctx, s.cancel = context.WithCancel(s.unended)
 	s.streams[0] = s.general
 	return s
 }
@@ -230,6 +234,7 @@ func (s *Session) endWith(cause error, answer func(id ID) outgoing) {
 	s.front.answered(len(open))
 	s.front.forget(s)
 	s.cancel()
+	s.front.unregister(s, cause)
 }
 
 // letGo releases all that was kept, once the session has ended and no client
@@ -241,8 +246,7 @@ func (s *Session) letGo() {
 		}
 		st.events = nil
 	}
-	s.streams = nil
-	s.log.events.Init()
+	s.streams, s.finished = nil, nil
 	close(s.quiet)
 }
 
@@ -266,14 +270,10 @@ func (s *Session) idleSince() (time.Time, bool) {
 	return s.used, s.connected == 0 && len(s.pending) == 0
 }
 
-// sweep lets go of old events and answers requests that were cancelled long
-// enough ago.
+// sweep answers requests that were cancelled long enough ago.
 func (s *Session) sweep(now time.Time) {
 	s.mu.Lock()
 	answered := 0
-	for e := s.log.oldest(); e != nil && now.Sub(e.since) >= s.front.opts.LogAge; e = s.log.oldest() {
-		s.evict(e)
-	}
 	for key, p := range s.pending {
 		if p.cancelled.IsZero() || now.Sub(p.cancelled) < cancelGrace || s.cause != nil {
 			continue

@@ -89,16 +89,14 @@ func (s *Session) finish(p *pendingRequest, m outgoing) {
 		s.retire(st)
 		return
 	}
-	e := s.append(st, m.frame, st.pending == 0 && !st.standalone())
-	e.refuse = m.refusal
+	s.append(st, outEvent{frame: m.frame, last: st.pending == 0 && !st.standalone(), refuse: m.refusal})
 }
 
 func (s *Session) placeOn(st *outStream, f Frame) (<-chan struct{}, error) {
-	// Without a client events go to the log, whose bounds hold.
-	if st.reader != nil && !st.hasRoom(s.front.opts.Queue) {
+	if !st.hasRoom(s.front.opts.Queue) {
 		return st.roomChan(), errWait
 	}
-	s.append(st, f, false)
+	s.append(st, outEvent{frame: f})
 	return nil, nil
 }
 
@@ -111,12 +109,12 @@ func (s *Session) placeGeneral(f Frame) (<-chan struct{}, error) {
 	st := s.general
 	if post, busy := s.substitute(); post != nil {
 		s.divert(post)
-		s.append(post, f, false)
+		s.append(post, outEvent{frame: f})
 		return nil, nil
 	} else if busy || !st.hasRoom(s.front.opts.Queue) {
 		return st.roomChan(), errWait
 	}
-	s.append(st, f, false)
+	s.append(st, outEvent{frame: f})
 	return nil, nil
 }
 
@@ -151,7 +149,7 @@ func (s *Session) substitute() (post *outStream, busy bool) {
 func (s *Session) divert(post *outStream) {
 	s.standIn = post
 	for _, e := range s.takeUnsent(s.general) {
-		s.append(post, e.frame, false)
+		s.append(post, e)
 		e.frame.Release()
 	}
 	s.general.wakeWriters()
@@ -169,77 +167,18 @@ func (s *Session) divertWaiting() {
 
 // takeUnsent removes the events that wait on st and returns them with their
 // frames.
-func (s *Session) takeUnsent(st *outStream) []*logEvent {
-	n := st.waiting()
-	if n == 0 {
-		return nil
-	}
-	split := len(st.events) - n
-	unsent := append([]*logEvent(nil), st.events[split:]...)
-	for i, e := range unsent {
-		s.log.remove(e)
-		st.events[split+i] = nil
-	}
-	st.events = st.events[:split]
-	st.next = st.cursor
-	st.unsent = 0
+func (s *Session) takeUnsent(st *outStream) []outEvent {
+	unsent := st.events
+	st.events, st.unsent = nil, 0
 	return unsent
 }
 
-// append adds f to st and retains it.
-func (s *Session) append(st *outStream, f Frame, last bool) *logEvent {
-	e := &logEvent{stream: st, seq: st.next, frame: f.Retain(), last: last}
-	st.next++
+// append adds e to st and retains its frame.
+func (s *Session) append(st *outStream, e outEvent) {
+	e.frame.Retain()
 	st.events = append(st.events, e)
-	st.unsent += len(f.Raw)
-	if st.reader == nil && !st.standalone() {
-		s.log.add(e, s.front.opts.Now())
-		s.trim()
-	}
+	st.unsent += len(e.frame.Raw)
 	st.wakeReader()
-	return e
-}
-
-// trim brings the log back within its bounds.
-func (s *Session) trim() {
-	for e := s.log.excess(); e != nil; e = s.log.excess() {
-		s.evict(e)
-	}
-}
-
-// evict drops e and what is kept of its stream before it. Where e is a
-// response that was never sent, a short error takes its place: a client that
-// resumes must not wait for ever.
-func (s *Session) evict(e *logEvent) {
-	st := e.stream
-	if e.last && e.seq >= st.cursor && !e.stub {
-		s.log.remove(e)
-		st.unsent -= len(e.frame.Raw)
-		stub := NewError(e.frame.ID, CodeInternal, "the response was kept for resumption but had to make room for newer messages", nil)
-		e.frame.Release()
-		e.frame, e.stub = stub, true
-		st.unsent += len(stub.Raw)
-		s.log.add(e, s.front.opts.Now())
-		return
-	}
-	for len(st.events) > 0 && st.events[0].seq <= e.seq {
-		s.dropFirst(st)
-	}
-	if len(st.events) == 0 {
-		s.retire(st)
-	}
-}
-
-func (s *Session) dropFirst(st *outStream) {
-	e := st.events[0]
-	st.events[0] = nil
-	st.events = st.events[1:]
-	s.log.remove(e)
-	if e.seq >= st.cursor {
-		st.cursor = e.seq + 1
-		st.unsent -= len(e.frame.Raw)
-	}
-	e.frame.Release()
 }
 
 // retire forgets a POST stream that nothing can come on any more.

@@ -1,0 +1,75 @@
+package wire
+
+import (
+	"net/http"
+)
+
+// replayPage is how many events are read from the store at a time.
+const replayPage = 64
+
+// replay answers a client that resumes a stream on which nothing can come any
+// more with what is stored of it, and reports whether there was anything to say.
+// missing names the requests whose responses should have come behind a place.
+func (f *front) replay(w http.ResponseWriter, r *http.Request, session string, missing func(num, place uint64) []ID) bool {
+	num, place, ok := parseEventID(r.Header.Get(headerLastID))
+	if !ok || f.opts.Events == nil {
+		return false
+	}
+	events, gap, err := f.opts.Events.EventsAfter(r.Context(), session, num, place, replayPage)
+	if err != nil {
+		f.opts.Logger.Error("stored events could not be read", "reason", err)
+		refuseErr(w, nil, errUnregistered)
+		return true
+	}
+	known := missing != nil
+	if !known && len(events) == 0 || known && gap && len(events) == 0 && missing(num, place) == nil {
+		return false
+	}
+	a := newAnswerWriter(w, f.opts.WriteTimeout)
+	setStreamHeader(w.Header())
+	w.WriteHeader(http.StatusOK)
+	for len(events) > 0 && a.err == nil {
+		place = a.stored(num, events)
+		if events, _, err = f.opts.Events.EventsAfter(r.Context(), session, num, place, replayPage); err != nil {
+			f.opts.Logger.Error("stored events could not be read", "reason", err)
+			return true // the client resumes behind what it got
+		}
+	}
+	if known {
+		for _, id := range missing(num, place) {
+			a.message(0, 0, NewError(id, CodeInternal, "the response was kept for resumption but had to make room for newer messages", nil))
+		}
+	}
+	a.flush()
+	return true
+}
+
+// stored sends events from the store and returns the place of the last.
+func (a *answerWriter) stored(num uint64, events []StoredEvent) uint64 {
+	for _, e := range events {
+		a.message(num, e.Place, Frame{Raw: e.Data})
+	}
+	a.flush()
+	return events[len(events)-1].Place
+}
+
+// replay sends what the stream's client missed of what was sent or stored
+// before the place until.
+func (c *carry) replay(r *http.Request, until uint64) {
+	place := c.rd.after
+	for place+1 < until && c.w.err == nil {
+		limit := int(min(replayPage, until-1-place))
+		events, _, err := c.s.front.opts.Events.EventsAfter(r.Context(), c.s.id, c.st.num, place, limit)
+		if err != nil {
+			c.s.front.opts.Logger.Error("stored events could not be read", "reason", err)
+			return
+		}
+		for len(events) > 0 && events[len(events)-1].Place >= until {
+			events = events[:len(events)-1]
+		}
+		if len(events) == 0 {
+			return
+		}
+		place = c.w.stored(c.st.num, events)
+	}
+}

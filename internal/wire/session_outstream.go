@@ -1,0 +1,108 @@
+package wire
+
+import "container/list"
+
+// outEvent is one message that waits to be sent.
+type outEvent struct {
+	frame  Frame    // retained
+	last   bool     // the response that ends the stream
+	refuse *Refusal // where the response is one
+}
+
+// outStream is an ordered stream of messages to the client: of one POST, or
+// the standalone one. It outlives the connections that carry it. The session's
+// lock guards it.
+type outStream struct {
+	num     uint64     // 0 is the standalone stream
+	events  []outEvent // that wait to be sent
+	cursor  uint64     // place of the next event to send, from 1
+	stored  uint64     // place of the last event that was stored for resumption
+	storing bool       // a reader has taken an event and stores it
+	unsent  int        // bytes waiting to be sent
+	pending int        // requests on it without an answer: it ends with the last
+	opening bool       // it carries the answer to initialize
+
+	reader    *reader       // the connection that carries it now, or who stores in its stead
+	place     *list.Element // among the session's connected POST streams
+	resumable bool          // the client has an event id to come back with
+	lost      bool          // the client went away and can't come back to it
+	room      chan struct{} // closed when a writer should look again
+}
+
+func newOutStream(num uint64) *outStream { return &outStream{num: num, cursor: 1} }
+
+// windowBytes bounds the bytes that wait to be sent on a stream, beside the
+// number of messages; one message may always wait.
+const windowBytes = 1 << 20
+
+func (st *outStream) standalone() bool { return st.num == 0 }
+
+func (st *outStream) waiting() int { return len(st.events) }
+
+func (st *outStream) hasRoom(queue int) bool {
+	return st.waiting() < queue && (st.unsent < windowBytes || st.waiting() == 0)
+}
+
+// pop removes the next event to send; its frame is the caller's.
+func (st *outStream) pop() outEvent {
+	e := st.events[0]
+	st.events[0] = outEvent{}
+	if st.events = st.events[1:]; len(st.events) == 0 {
+		st.events = nil
+	}
+	st.cursor++
+	st.unsent -= len(e.frame.Raw)
+	return e
+}
+
+// unpop makes events that were taken the next to send again.
+func (st *outStream) unpop(taken []taken) {
+	back := make([]outEvent, len(taken), len(taken)+len(st.events))
+	for i, t := range taken {
+		back[i] = t.outEvent
+		st.unsent += len(t.frame.Raw)
+	}
+	st.events = append(back, st.events...)
+	st.cursor -= uint64(len(taken))
+}
+
+func (st *outStream) wakeWriters() {
+	if st.room != nil {
+		close(st.room)
+		st.room = nil
+	}
+}
+
+// roomChan is closed when the stream may have room again.
+func (st *outStream) roomChan() <-chan struct{} {
+	if st.room == nil {
+		st.room = make(chan struct{})
+	}
+	return st.room
+}
+
+func (st *outStream) wakeReader() {
+	if st.reader != nil {
+		st.reader.signal()
+	}
+}
+
+// reader is one HTTP answer that carries a stream.
+type reader struct {
+	wake     chan struct{} // capacity 1
+	withIDs  bool          // its events get ids, for resumption
+	replaced bool          // another connection carries the stream now
+	away     bool          // there is no connection: what comes is stored
+
+	resumes bool   // it has to begin with stored events,
+	after   uint64 // those behind this place
+}
+
+func newReader() *reader { return &reader{wake: make(chan struct{}, 1)} }
+
+func (r *reader) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
