@@ -31,8 +31,27 @@ type stack struct {
 	config    server.Config
 	stop      func() // ends server and proxy
 
-	mu   sync.Mutex
-	seen []string // "METHOD PATH STATUS"
+	mu     sync.Mutex
+	seen   []string // "METHOD PATH STATUS"
+	meddle meddler
+}
+
+// A meddler answers a request in the server's stead, or returns false.
+type meddler func(w http.ResponseWriter, r *http.Request) bool
+
+// meddleWith puts m in front of the server; nil takes it away.
+func (s *stack) meddleWith(m meddler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meddle = m
+}
+
+// meddled reports that a meddler has answered.
+func (s *stack) meddled(w http.ResponseWriter, r *http.Request) bool {
+	s.mu.Lock()
+	m := s.meddle
+	s.mu.Unlock()
+	return m != nil && m(w, r)
 }
 
 // quick makes the authority's device flow poll each second instead of each five.
@@ -134,6 +153,9 @@ func (s *stack) openProxy(target *url.URL) (stop func()) {
 		FlushInterval: -1,
 	}
 	srv := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.meddled(w, r) {
+			return
+		}
 		// The server may answer before it has read all of the request. An error
 		// here is that of HTTP/2, which needs no leave.
 		_ = http.NewResponseController(w).EnableFullDuplex()
