@@ -30,6 +30,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/doctor"
 	"github.com/mcpctl/mcpctl/internal/fakeentra"
+	"github.com/mcpctl/mcpctl/server"
 )
 
 // surgery is a working set-up, with somebody signed in, to break in one place.
@@ -117,11 +118,15 @@ func openSurgery(t *testing.T) *surgery {
 	if err != nil {
 		t.Fatal(err)
 	}
+	spare, err := concretePort(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.front = httptest.NewServer(s.pass(listen))
 	t.Cleanup(s.front.Close)
 	ctx, stop := context.WithCancel(context.Background())
 	d, err := startDev(ctx, devOptions{
-		listen: listen, publicURL: s.url(), authorityListen: "127.0.0.1:0", log: slog.New(slog.DiscardHandler),
+		listen: spare, publicURL: s.url(), authorityListen: "127.0.0.1:0", log: slog.New(slog.DiscardHandler),
 		// MSAL wants five minutes left of a token that it brings from its cache:
 		// these are renewed each time.
 		lifetimes: fakeentra.Lifetimes{AccessToken: 2 * time.Minute, CAEAccessToken: 2 * time.Minute, PollInterval: time.Second},
@@ -133,6 +138,7 @@ func openSurgery(t *testing.T) *surgery {
 	s.stack = &testStack{devStack: d, stop: stop, served: make(chan error, 1)}
 	go func() { s.stack.served <- d.server.Run(ctx) }()
 	t.Cleanup(s.stack.close)
+	s.serve(t, listen)
 
 	test, err := os.Executable()
 	if err != nil {
@@ -149,6 +155,51 @@ func openSurgery(t *testing.T) *surgery {
 	}
 	s.signIn(t)
 	return s
+}
+
+// serve starts the server of the set-up: it may act for callers at Microsoft Graph.
+func (s *surgery) serve(t *testing.T, listen string) {
+	t.Helper()
+	api := s.stack.sample.API
+	api.Secret, api.AdminConsented = "correct horse", []string{"https://graph.microsoft.com/User.Read"}
+	if _, err := s.stack.authority.RegisterApp(api); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(t.TempDir(), "client-secret.txt")
+	writeFile(t, secret, api.Secret)
+	authority, log := s.stack.authority, slog.New(slog.DiscardHandler)
+	cfg := server.Config{
+		Listen: listen, PublicURL: s.url(), Upstreams: []server.Upstream{{Name: "sample", Builtin: []string{"whoami", "market", "graph"}}},
+		Entra: server.Entra{
+			Authority: authority.Authority(), CAFile: s.stack.caFile, TenantID: authority.TenantID(), ClientID: api.ClientID,
+			PublicClientID: s.stack.sample.Client.ClientID, RequiredScopes: []string{fakeentra.SampleScope},
+			Credential: server.Credential{ClientSecretFile: secret}, GraphURL: originOf(authority.Authority()),
+		},
+	}
+	own, err := serverCredentials(cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.Listen(t.Context(), server.Options{Config: cfg, Credentials: own, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- srv.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		<-served
+		srv.Close()
+	})
+}
+
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 func (s *surgery) signIn(t *testing.T) {
@@ -372,6 +423,12 @@ func TestDoctorNamesTheCause(t *testing.T) {
 		{"token too large", func(t *testing.T, _ *patient) {
 			s.tokens(t, fakeentra.TokenSpec{Version: 2, Scopes: []string{"Mcp.Access"}, Claims: map[string]any{"groups": slices.Repeat([]string{otherTenant}, 300)}})
 		}, exitFailed, "headers", "8192", "groups"},
+		{"server may not act for callers", fault(fakeentra.FaultConsentRequired().At(fakeentra.GrantOnBehalfOf)), exitFailed, "on-behalf-of", `^sample: Nobody has agreed .*AADSTS65001`, `administrator.*/adminconsent\?client_id=`},
+		{"acting for callers needs a second factor", fault(fakeentra.FaultMFA().At(fakeentra.GrantOnBehalfOf)), exitSignIn, "on-behalf-of", "AADSTS50076", "mcpctl login"},
+		{"server's credential is refused", fault(fakeentra.Fault{
+			Endpoint: fakeentra.EndpointToken, Grant: fakeentra.GrantOnBehalfOf, Status: http.StatusUnauthorized,
+			Body: `{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided.","error_codes":[7000215]}`,
+		}), exitFailed, "on-behalf-of", "AADSTS7000215", "operator.*mcpctl explain AADSTS7000215"},
 		{"session refused, by a server that tells everybody the token", func(*testing.T, *patient) {
 			s.breaks(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 				if token := r.Header.Get("Authorization"); token != "" {
@@ -400,6 +457,10 @@ func TestDoctorNamesTheCause(t *testing.T) {
 				s.stack.authority.SetSkew(0)
 			}()
 			test.setUp(t, p)
+			// The tokens that the server gets are ones of an ordinary life.
+			s.stack.authority.Inject(fakeentra.Fault{Name: "lasting token", Endpoint: fakeentra.EndpointToken, Grant: fakeentra.GrantOnBehalfOf, Edit: func(reply map[string]any) {
+				reply["expires_in"] = 3600
+			}})
 			for name, value := range map[string]string{"HOME": p.home, "USERPROFILE": p.home, "APPDATA": p.home, "XDG_CONFIG_HOME": "", "MCPCTL_CONFIG_DIR": p.files} {
 				t.Setenv(name, value)
 			}

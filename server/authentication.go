@@ -49,6 +49,7 @@ func (s *Server) openAuth() error {
 	s.metadata, err = auth.NewMetadata(auth.MetadataOptions{
 		PublicURL: s.cfg.PublicURL, OtherPaths: s.cfg.otherPaths(), AuthorizationServers: verifier.AuthorizationServers(),
 		AppIDURI: s.cfg.appIDURI(), Scopes: s.cfg.Entra.RequiredScopes, PublicClientID: s.cfg.Entra.PublicClientID,
+		DiagnosisPath: diagnosisPath,
 	})
 	if err != nil {
 		return fmt.Errorf("preparing resource metadata: %w", err)

@@ -30,6 +30,7 @@ func (s *Server) routes(guard *auth.Guard) http.Handler {
 	for _, ep := range s.endpoints.all {
 		mux.Handle(exact(ep.path), guard.Handler(s.audited(ep.streams)))
 	}
+	mux.Handle(strings.TrimSuffix(s.cfg.endpointPath(), "/")+diagnosisPath, guard.Handler(http.HandlerFunc(s.diagnose)))
 	mux.Handle(ssePath, guard.Handler(http.HandlerFunc(s.sse.Stream)))
 	mux.Handle(messagesPath, guard.Handler(s.audited(http.HandlerFunc(s.sse.Messages))))
 	mux.HandleFunc("GET "+healthPath, healthz)

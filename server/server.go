@@ -71,6 +71,7 @@ type Server struct {
 	authority   *http.Client // for a development authority, else nil
 	endpoints   endpoints
 	credentials *credentials
+	exchanges   []exchange // what upstreams need in callers' names
 	probes      []*probe
 	upstreams   []interface{ Close() error } // what upstreams hold
 }

@@ -54,6 +54,9 @@ func (s *Server) openURL(up Upstream) (gateway.Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(up.OnBehalfOf.Scopes) > 0 {
+		s.exchanges = append(s.exchanges, exchange{up.Name, source})
+	}
 	log := s.log.With("upstream", up.Name)
 	s.addProbe(up.Name, probeURL(up, source, transport, withHeaders, log))
 	return gateway.URL{Address: up.URL, HTTP: transport, Logger: log}, nil
@@ -71,6 +74,7 @@ func (s *Server) openBuiltin(up Upstream, version string) (gateway.Upstream, err
 		if opts.Graph, err = s.credentials.graph(source, base); err != nil {
 			return nil, err
 		}
+		s.exchanges = append(s.exchanges, exchange{up.Name, source})
 		s.addProbe(up.Name, probeCredential(source))
 	} else {
 		s.health.addUpstream(up.Name, func() error { return nil })

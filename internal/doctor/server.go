@@ -101,9 +101,10 @@ func (s Server) Examine(ctx context.Context) []Check {
 		{id: "token", name: "token", needs: []string{"account"}, after: []string{"authority", "keys", "clock"}, run: x.silentToken},
 		{id: "claims", name: "claims", needs: []string{"token"}, after: []string{"pin", "settings", "clock"}, run: x.claims},
 		{id: "headers", name: "token size", needs: []string{"token"}, run: x.headers},
+		{id: "on-behalf-of", name: "On-Behalf-Of", needs: []string{"token"}, after: []string{"claims", "headers", "pin", "settings", "clock"}, run: x.onBehalf},
 		{
 			id: "session", name: "MCP session", needs: []string{"endpoint", "token"},
-			after: []string{"claims", "headers", "pin", "settings", "resource", "metadata", "clock", "keys", "authority"}, run: x.session,
+			after: []string{"claims", "headers", "on-behalf-of", "pin", "settings", "resource", "metadata", "clock", "keys", "authority"}, run: x.session,
 		},
 	})
 }

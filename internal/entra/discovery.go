@@ -40,6 +40,10 @@ type Discovery struct {
 	// ClientID is the public client that the server recommends in the
 	// extension field mcpctl_client_id, or "".
 	ClientID string
+	// DiagnosisURL is where the server says what it can do in a caller's name,
+	// from the extension field mcpctl_diagnosis_uri; "" if it has no such place
+	// or names one of another origin. A token may be sent there.
+	DiagnosisURL string
 
 	authority string // the first usable entry of AuthorizationServers
 }
@@ -120,6 +124,9 @@ func Discover(ctx context.Context, client Doer, rawURL string) (Discovery, error
 	}
 	if IsGUID(m.ClientID) {
 		d.ClientID = strings.ToLower(m.ClientID)
+	}
+	if u, err := url.Parse(m.Diagnosis); err == nil && m.Diagnosis != "" && u.User == nil && sameOrigin(u, resource) {
+		d.DiagnosisURL = u.String()
 	}
 	d.authority, d.Tenant = pickAuthority(m.AuthorizationServers)
 	if d.authority == "" {

@@ -29,6 +29,7 @@ type resourceMetadata struct {
 	AuthorizationServers []string `json:"authorization_servers"`
 	ScopesSupported      []string `json:"scopes_supported"`
 	ClientID             string   `json:"mcpctl_client_id"`
+	Diagnosis            string   `json:"mcpctl_diagnosis_uri"`
 }
 
 // findMetadata fetches the metadata of resource from the address that the

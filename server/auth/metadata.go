@@ -35,6 +35,10 @@ type MetadataOptions struct {
 	// PublicClientID is the client id that mcpctl login uses unless told
 	// otherwise; published as mcpctl_client_id.
 	PublicClientID string
+	// DiagnosisPath, below the resource's own path, is where callers learn what
+	// the server can do in their name; published as mcpctl_diagnosis_uri, and not
+	// at all where it is "".
+	DiagnosisPath string
 }
 
 // Metadata serves RFC 9728 protected resource metadata to anybody who asks, at
@@ -62,6 +66,7 @@ type resourceMetadata struct {
 	ScopesSupported      []string `json:"scopes_supported,omitempty"`
 	BearerMethods        []string `json:"bearer_methods_supported"`
 	ClientID             string   `json:"mcpctl_client_id,omitempty"`
+	Diagnosis            string   `json:"mcpctl_diagnosis_uri,omitempty"`
 }
 
 // NewMetadata checks the options and renders the documents.
@@ -86,6 +91,9 @@ func NewMetadata(o MetadataOptions) (*Metadata, error) {
 		ScopesSupported:      m.scopes,
 		BearerMethods:        []string{"header"},
 		ClientID:             o.PublicClientID,
+	}
+	if o.DiagnosisPath != "" {
+		doc.Diagnosis = strings.TrimSuffix(o.PublicURL, "/") + o.DiagnosisPath
 	}
 	origin := u.Scheme + "://" + u.Host
 	m.patterns = []string{wellKnown}

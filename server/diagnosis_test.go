@@ -1,0 +1,77 @@
+package server_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mcpctl/mcpctl/internal/fakeentra"
+	"github.com/mcpctl/mcpctl/server"
+)
+
+const diagnosisPath = "/mcp/.well-known/mcpctl-diagnosis"
+
+// A caller learns whether the server gets tokens in their name, and sees none.
+func TestDiagnosisTriesTheExchange(t *testing.T) {
+	crm := server.Upstream{Name: "crm", URL: crmServer(t), OnBehalfOf: server.OnBehalfOf{Scopes: []string{crmURI + "/.default"}}}
+	for _, tt := range []struct {
+		name              string
+		fault             *fakeentra.Fault
+		reason, text, fix string
+	}{
+		{"it works", nil, "", "", ""},
+		{"nobody agreed", faultAt(fakeentra.FaultConsentRequired()), "consent", "AADSTS65001", "adminconsent"},
+		{"a second factor is missing", faultAt(fakeentra.FaultMFA()), "claims", "AADSTS50076", "Sign in again"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := delegated(t, crm)
+			if tt.fault != nil {
+				w.authority.Inject(*tt.fault)
+			}
+			resp, body := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Ada), "")
+			if resp.StatusCode != http.StatusOK || strings.Contains(body, "eyJ") {
+				t.Fatalf("HTTP %d: %s", resp.StatusCode, body)
+			}
+			var said struct {
+				Exchanges []struct {
+					Upstream, Reason, Text, Fix string
+					OK                          bool
+				}
+			}
+			if err := json.Unmarshal([]byte(body), &said); err != nil || len(said.Exchanges) != 1 || said.Exchanges[0].Upstream != "crm" {
+				t.Fatalf("%v: %s", err, body)
+			}
+			e := said.Exchanges[0]
+			if e.OK != (tt.fault == nil) || e.Reason != tt.reason || !strings.Contains(e.Text, tt.text) || !strings.Contains(e.Fix, tt.fix) {
+				t.Errorf("got %+v", e)
+			}
+		})
+	}
+}
+
+// Only callers are told, and the metadata says where.
+func TestDiagnosisIsForCallers(t *testing.T) {
+	w := start(t, server.Upstream{Name: "me", Builtin: []string{"whoami"}})
+	if resp, _ := w.do(http.MethodPost, diagnosisPath, "", ""); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("nobody gets HTTP %d", resp.StatusCode)
+	}
+	if resp, _ := w.do(http.MethodGet, diagnosisPath, w.token(w.sample.Ada), ""); resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("GET gets HTTP %d", resp.StatusCode)
+	}
+	if resp, body := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Ada), ""); resp.StatusCode != http.StatusOK || strings.TrimSpace(body) != `{"exchanges":[]}` {
+		t.Errorf("a server that needs no tokens answers HTTP %d %s", resp.StatusCode, body)
+	}
+	_, body := w.do(http.MethodGet, "/.well-known/oauth-protected-resource/mcp", "", "")
+	var doc struct {
+		At string `json:"mcpctl_diagnosis_uri"`
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil || doc.At != w.server.PublicURL()+"/.well-known/mcpctl-diagnosis" {
+		t.Errorf("%v: the metadata is %s", err, body)
+	}
+}
+
+func faultAt(f fakeentra.Fault) *fakeentra.Fault {
+	f = f.At(fakeentra.GrantOnBehalfOf)
+	return &f
+}
