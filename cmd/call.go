@@ -105,7 +105,7 @@ func (o *callOptions) parse(c *cobra.Command, args []string) error {
 	}
 	if !named {
 		if len(before) == 0 {
-			return fmt.Errorf("name the tool to call; mcpctl inspect %s lists them", o.to)
+			return fmt.Errorf("name the tool to call; %s lists them", o.to.inspect())
 		}
 		o.tool, before = before[0], before[1:]
 		if strings.Contains(o.tool, "=") && !strings.Contains(o.tool, " ") {

@@ -54,6 +54,14 @@ func (t target) String() string {
 	return strings.Join(t.command, " ")
 }
 
+// inspect is the command that shows what the server has.
+func (t target) inspect() string {
+	if t.url != "" {
+		return "mcpctl inspect " + t.url
+	}
+	return "mcpctl inspect -- " + t.String()
+}
+
 // looksLikeURL tells an address from the name of a tool.
 func looksLikeURL(arg string) bool { return strings.Contains(arg, "://") }
 

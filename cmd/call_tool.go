@@ -19,9 +19,9 @@ func (o callOptions) callTool(ctx context.Context, server *connection, ui *callU
 	if err != nil {
 		return nil, err
 	}
-	args, err := arguments.Build(schema, base, o.words, o.readFile)
+	args, err := o.build(schema, base)
 	if err != nil {
-		return nil, &exitError{exitUsage, err}
+		return nil, err
 	}
 	if !o.noCheck && schema != nil {
 		if err := o.checkArguments(schema, args, ui); err != nil {
@@ -56,10 +56,8 @@ func (o callOptions) notThere(what, name string, names []string) error {
 	text := fmt.Sprintf("the server has no %s %q", what, name)
 	if near := arguments.Nearest(name, names); near != "" {
 		text += fmt.Sprintf("; did you mean %s?", oneLine(near))
-	} else if len(o.to.command) > 0 {
-		text += fmt.Sprintf(".\nRun: mcpctl inspect -- %s", o.to)
 	} else {
-		text += fmt.Sprintf(".\nRun: mcpctl inspect %s", o.to)
+		text += ".\nRun: " + o.to.inspect()
 	}
 	return &exitError{exitUsage, errors.New(text)}
 }
@@ -79,11 +77,28 @@ func (o callOptions) checkArguments(schema, args json.RawMessage, ui *callUI) er
 		}
 		return nil
 	}
-	lines := []string{fmt.Sprintf("the arguments do not fit the tool %s:", o.tool)}
-	for _, p := range slices.Concat(report.Problems, report.Doubts) {
-		lines = append(lines, "  "+oneLine(p))
+	return o.unfit(slices.Concat(report.Problems, report.Doubts), "\nTo send them nevertheless, add --no-check.")
+}
+
+// build makes the arguments of words.
+func (o callOptions) build(schema, base json.RawMessage) (json.RawMessage, error) {
+	args, err := arguments.Build(schema, base, o.words, o.readFile)
+	if err != nil {
+		return nil, o.unfit(strings.Split(err.Error(), "\n"), "")
 	}
-	return &exitError{exitUsage, errors.New(strings.Join(lines, "\n") + "\nTo send them nevertheless, add --no-check.")}
+	return args, nil
+}
+
+// unfit lists what is wrong with arguments.
+func (o callOptions) unfit(faults []string, advice string) error {
+	text := "the arguments do not fit the tool " + o.tool + ":"
+	if o.prompt != "" {
+		text = "the arguments do not fit the prompt " + o.prompt + ":"
+	}
+	for _, fault := range faults {
+		text += "\n  " + oneLine(fault)
+	}
+	return &exitError{exitUsage, errors.New(text + advice)}
 }
 
 // fillIn gets a prompt with the words as its arguments, which are all text.
@@ -105,9 +120,9 @@ func (o callOptions) fillIn(ctx context.Context, server *connection, ui *callUI)
 		return nil, o.notThere("prompt", o.prompt, names)
 	}
 	schema := prompt.schema()
-	args, err := arguments.Build(schema, nil, o.words, o.readFile)
+	args, err := o.build(schema, nil)
 	if err != nil {
-		return nil, &exitError{exitUsage, err}
+		return nil, err
 	}
 	if !o.noCheck {
 		if err := o.checkArguments(schema, args, ui); err != nil {

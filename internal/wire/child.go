@@ -77,11 +77,11 @@ func StartChild(o ChildOptions) (*Child, error) {
 	}
 	cmd, err := childCommand(o)
 	if err != nil {
-		return nil, fmt.Errorf("starting upstream: %w", err)
+		return nil, err
 	}
 	pipes, err := openPipes(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("starting upstream: %w", err)
+		return nil, fmt.Errorf("starting command %q: %w", o.Command[0], err)
 	}
 	c := &Child{
 		opts:   o,
@@ -94,7 +94,7 @@ func StartChild(o ChildOptions) (*Child, error) {
 	}
 	if err := c.start(); err != nil {
 		pipes.close()
-		return nil, fmt.Errorf("starting upstream: command %q: %w", o.Command[0], err)
+		return nil, fmt.Errorf("starting command %q: %w", o.Command[0], err)
 	}
 	pipes.closeChildEnds()
 	c.stderr = drainStderr(&childOutput{pipes.stderr, c.exited}, o)
@@ -112,16 +112,16 @@ func StartChild(o ChildOptions) (*Child, error) {
 
 func childCommand(o ChildOptions) (*exec.Cmd, error) {
 	if len(o.Command) == 0 || o.Command[0] == "" {
-		return nil, errors.New("no command given")
+		return nil, errors.New("starting a command: none is given")
 	}
 	name := o.Command[0]
 	// LookPath also finds npx.cmd for npx on Windows (PATHEXT).
 	path, err := exec.LookPath(name)
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, fmt.Errorf("command %q not found on PATH; install it or give its full path: %w", name, err)
+		return nil, fmt.Errorf("starting command %q: %w; install it or give its full path", name, exec.ErrNotFound)
 	case err != nil:
-		return nil, fmt.Errorf("command %q: %w", name, err)
+		return nil, fmt.Errorf("starting command %q: %w", name, err)
 	}
 	cmd := exec.Command(path, o.Command[1:]...) //nolint:noctx // a context would kill it outright; Close goes step by step
 	cmd.Dir = o.Dir

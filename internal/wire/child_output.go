@@ -22,7 +22,7 @@ type ExitError struct {
 }
 
 func (e *ExitError) Error() string {
-	text := fmt.Sprintf("upstream command %q has ended (%s)", e.Command, e.Status)
+	text := fmt.Sprintf("command %q has ended (%s)", e.Command, e.Status)
 	if len(e.Stderr) > 0 {
 		text += "; its last words: " + strings.Join(e.Stderr, " | ")
 	}

@@ -276,11 +276,11 @@ func TestStartChildErrors(t *testing.T) {
 		command []string
 		want    string
 	}{
-		{"none", nil, "starting upstream: no command given"},
-		{"empty", []string{""}, "starting upstream: no command given"},
-		{"unknown", []string{"no-such-command-here"}, `starting upstream: command "no-such-command-here" not found on PATH; install it or give its full path`},
-		{"no file", []string{filepath.Join(t.TempDir(), "x")}, "starting upstream: command"},
-		{"directory", []string{t.TempDir()}, "starting upstream: command"},
+		{"none", nil, "starting a command: none is given"},
+		{"empty", []string{""}, "starting a command: none is given"},
+		{"unknown", []string{"no-such-command-here"}, `starting command "no-such-command-here": executable file not found in `},
+		{"no file", []string{filepath.Join(t.TempDir(), "x")}, "starting command"},
+		{"directory", []string{t.TempDir()}, "starting command"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

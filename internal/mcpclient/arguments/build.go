@@ -17,13 +17,14 @@ const maxNesting = 100
 // nil. Without words, base comes back as it is. Files are read with read.
 //
 // A key is the name of a property, or names with dots for one inside another. A
-// key that comes again makes a list.
+// key that comes again makes a list. The error has a line for each word that
+// can't be used.
 func Build(inputSchema, base json.RawMessage, words []string, read ReadFile) (json.RawMessage, error) {
 	if base == nil {
 		base = json.RawMessage("{}")
 	}
 	if !json.Valid(base) || typeOf(bytes.TrimSpace(base)) != "object" {
-		return nil, errors.New("the arguments must be a JSON object, like {\"key\": \"value\"}")
+		return nil, errors.New(`they must be a JSON object, like {"key": "value"}`)
 	}
 	if len(words) == 0 {
 		return base, nil
@@ -33,17 +34,21 @@ func Build(inputSchema, base json.RawMessage, words []string, read ReadFile) (js
 		return nil, err
 	}
 	s := open(inputSchema)
+	var faults []error
 	for _, text := range words {
 		w, err := Parse(text)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			w, err = w.load(read)
 		}
-		if w, err = w.load(read); err != nil {
-			return nil, err
+		if err == nil {
+			if err = top.set(s, w.Key, w, maxNesting); err != nil {
+				err = fmt.Errorf("%s: %w", w.Key, err)
+			}
 		}
-		if err := top.set(s, w.Key, w, maxNesting); err != nil {
-			return nil, fmt.Errorf("%s: %w", w.Key, err)
-		}
+		faults = append(faults, err)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
 	}
 	var out bytes.Buffer
 	top.write(&out)

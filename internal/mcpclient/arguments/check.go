@@ -191,9 +191,9 @@ func (s schema) unknown(location []string, name string) string {
 	case near != "":
 		text += "; did you mean " + dotted(location, near) + "?"
 	case len(names) == 0:
-		text += "; there are none"
+		text += "; it takes none"
 	case len(names) <= 12:
-		text += "; there are " + strings.Join(names, ", ")
+		text += "; choose from " + strings.Join(names, ", ")
 	}
 	return text
 }
