@@ -50,6 +50,7 @@ type endpoints struct {
 	all      []*endpoint // the public URL's first
 	settings atomic.Pointer[settings]
 	store    state.Store
+	replica  *gateway.Replica
 	verdicts gateway.Verdicts
 }
 
@@ -62,6 +63,9 @@ func (s *Server) openEndpoints(upstreams []namedUpstream, version string) (err e
 	}
 	e.settings.Store(first)
 	e.store = state.NewMemory(state.MemoryOptions{})
+	if e.replica, err = gateway.NewReplica(gateway.ReplicaOptions{Store: e.store, Caller: carriedCaller{}, Logger: s.log}); err != nil {
+		return err
+	}
 	s.onReload([]string{"policy", "cache", "limits.requests_per_minute", "limits.burst", "limits.concurrent_requests", "limits.tools", "upstreams[].requests_per_minute", "upstreams[].concurrent_requests"},
 		func(_, next Config) (func(), error) {
 			changed, err := newSettings(next)
@@ -97,7 +101,7 @@ func (s *Server) dialOne(up namedUpstream) dialFunc {
 // aggregate, so nobody is told.
 func (s *Server) dialAll(upstreams []namedUpstream, version string) dialFunc {
 	return func(ctx context.Context, deliver wire.Deliver, _ func(error)) (wire.Remote, error) {
-		opts := gateway.AggregateOptions{ServerName: "mcpctl", ServerVersion: version, Logger: s.log}
+		opts := gateway.AggregateOptions{ServerName: "mcpctl", ServerVersion: version, CursorKey: s.endpoints.replica.CursorKey(), Logger: s.log}
 		for _, up := range upstreams {
 			dial := s.dialOne(up)
 			opts.Upstreams = append(opts.Upstreams, gateway.Named{Name: up.name, Dial: func(deliver wire.Deliver) (wire.Remote, error) {
@@ -137,7 +141,7 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 		Owner:               func(r *http.Request) string { return principal(r.Context()) }, // never "": the guard is before it
 		Serve:               gw.Serve,
 		Stateless:           gw.Stateless,
-		CheckParams:         gw.CheckParams,
+		CheckParams:         s.checkedParams(gw.CheckParams),
 		MaxMessage:          int(s.cfg.Limits.Body),
 		MaxSessionsPerOwner: s.cfg.Limits.SessionsPerUser,
 		MaxSessions:         s.cfg.Limits.Sessions,
@@ -147,10 +151,14 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 		CheckOrigin:         func(*http.Request, string) bool { return true }, // pages has decided
 		Logger:              s.log,
 	}
-	gateway.Share(&front, gateway.ShareOptions{Store: e.store, KeepBytes: int(s.cfg.Limits.EventBytes)})
-	ep := &endpoint{path: path, gateway: gw, streams: wire.NewStreamableFront(front)}
+	streams, sse := front, front
+	serve := e.replica.Share(&streams, gateway.FrontShare{Scope: path, Resumable: true, KeepBytes: int(s.cfg.Limits.EventBytes)})
+	ep := &endpoint{path: path, gateway: gw, streams: wire.NewStreamableFront(streams)}
+	serve(ep.streams)
 	if withSSE {
-		ep.sse = wire.NewSSEFront(front, messagesPath)
+		serve = e.replica.Share(&sse, gateway.FrontShare{Scope: ssePath})
+		ep.sse = wire.NewSSEFront(sse, messagesPath)
+		serve(ep.sse)
 		s.streams, s.sse = ep.streams, ep.sse
 	}
 	e.all = append(e.all, ep)
@@ -173,6 +181,9 @@ func (e *endpoints) fronts() []interface{ Close(context.Context) error } {
 func (e *endpoints) close() {
 	for _, ep := range e.all {
 		_ = ep.gateway.Close() // waits; has nothing to report
+	}
+	if e.replica != nil {
+		e.replica.Close()
 	}
 	if e.store != nil {
 		_ = e.store.Close()

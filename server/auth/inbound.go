@@ -34,7 +34,8 @@ func inboundFrom(ctx context.Context) *inbound {
 }
 
 // WithAssertion returns a context that carries a caller and the token that
-// proved them, as [Guard] makes it. It is for tests of what stands behind.
+// proved them, as [Guard] makes it. It is for requests that another replica's
+// guard has let in, and for tests of what stands behind.
 func WithAssertion(ctx context.Context, p *Principal, token string) context.Context {
 	in := &inbound{token: newAssertion(token), expires: p.ExpiresAt}
 	return withInbound(NewContext(ctx, p), in)
