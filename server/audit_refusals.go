@@ -1,11 +1,13 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/mcpctl/mcpctl/internal/wire"
 	"github.com/mcpctl/mcpctl/server/auth"
 )
 
@@ -132,5 +134,24 @@ func (a *auditLog) refused(req *http.Request, err error) {
 	} else {
 		r.Rule = ruleUnavailable
 	}
+	a.refusals.add(r)
+}
+
+// ruleParamMismatch is for calls whose Mcp-Param-* fields say something else than
+// their arguments (MCP 2026-07-28, basic/transports/streamable-http).
+const ruleParamMismatch = "header-mismatch"
+
+// mismatched is told of a call whose header fields contradict it.
+func (a *auditLog) mismatched(ctx context.Context, f wire.Frame) {
+	if a.opts.File == "" {
+		return
+	}
+	r := auditRecord{
+		Time: time.Now().UTC(), Decision: "deny", Rule: ruleParamMismatch, Method: shorten(f.Method),
+		Target: shorten(wire.LookupString(f.Raw, "params", "name")), Outcome: "refused", Status: http.StatusBadRequest,
+		BytesIn: len(f.Raw), Remote: remoteOf(ctx),
+	}
+	p, _ := auth.FromContext(ctx)
+	r.by(p)
 	a.refusals.add(r)
 }

@@ -74,6 +74,19 @@ func (s *Server) refused(r *http.Request, err error) {
 	s.audit.refused(r, err)
 }
 
+// checkedParams is wire.FrontOptions.CheckParams, which keeps evidence of what it
+// refuses: nothing behind the front hears of it.
+func (s *Server) checkedParams(check func(context.Context, wire.Frame, http.Header) error) func(context.Context, wire.Frame, http.Header) error {
+	return func(ctx context.Context, f wire.Frame, h http.Header) error {
+		err := check(ctx, f, h)
+		if err != nil {
+			s.metrics.refused(ruleParamMismatch)
+			s.audit.mismatched(ctx, f)
+		}
+		return err
+	}
+}
+
 // alive says whether the watchdog is to be fed: the server answers itself.
 func (s *Server) alive() bool {
 	s.endpoints.stats() // takes the locks that a deadlock would hold

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/mcpctl/mcpctl/server/auth"
 )
 
 // Paths of the telemetry listener.
@@ -133,8 +135,12 @@ func listenTelemetry(ctx context.Context, ln net.Listener, addr string, m *metri
 	mux.Handle("GET "+metricsPath, m.handler())
 	mux.HandleFunc("GET "+healthPath, healthz)
 	mux.HandleFunc("GET "+readyPath, h.readyz)
+	// No web page has business here.
+	pages := newPages(nil, loopbackAddr(ln.Addr().String()), func(w http.ResponseWriter, _ *http.Request, refusal *auth.Refusal) {
+		http.Error(w, refusal.Description, refusal.Status)
+	})
 	t := &telemetryServer{listener: ln, done: make(chan struct{}), http: &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		Handler: pages.hosted(pages.known(mux)), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 	}}
 	go func() {

@@ -204,3 +204,28 @@ func TestModernClientOfModernUpstream(t *testing.T) {
 		t.Errorf("got %s", f.Raw)
 	}
 }
+
+// A call whose header says something else than its arguments is refused, and
+// recorded, before the upstream hears of it.
+func TestContradictingHeaderIsRecorded(t *testing.T) {
+	s := sdk.NewServer(&sdk.Implementation{Name: "go-sdk", Version: "1"}, nil)
+	s.AddTool(&sdk.Tool{Name: "sql", InputSchema: map[string]any{"type": "object", "properties": map[string]any{"region": map[string]any{"type": "string", "x-mcp-header": "Region"}}}},
+		func(context.Context, *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
+			t.Error("the upstream was asked")
+			return &sdk.CallToolResult{}, nil
+		})
+	web := httptest.NewServer(sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return s }, &sdk.StreamableHTTPOptions{Stateless: true}))
+	t.Cleanup(web.Close)
+	w := start(t, server.Upstream{Name: "sql", URL: web.URL + "/mcp"})
+	m := w.modern(w.token(w.sample.Ada), "/mcp")
+	if f := m.call("1", "tools/list", `{}`); len(names(f, "tools", "name")) != 1 {
+		t.Fatalf("got %s", f.Raw)
+	}
+	if f := m.tool("2", "sql", `{"region":"eu"}`); at(f, "error.code") != "-32020" { // without the field
+		t.Errorf("got %s", f.Raw)
+	}
+	all := w.records()
+	if r := all[len(all)-1]; r["rule"] != "header-mismatch" || r["outcome"] != "refused" || r["target"] != "sql" || r["oid"] != w.sample.Ada.OID || r["status"] != float64(http.StatusBadRequest) {
+		t.Errorf("recorded as %v", r)
+	}
+}

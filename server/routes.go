@@ -20,29 +20,33 @@ const (
 	healthPath   = "/healthz"
 )
 
-// routes puts the fronts behind the guard. Only metadata and the health check
-// are open to everybody.
+// routes puts the fronts behind the guard. The resource metadata is open to every
+// web page, as clients in browsers need it; all else to those that are listed.
 func (s *Server) routes(guard *auth.Guard) http.Handler {
+	pages := newPages(s.cfg.origins(), loopbackAddr(s.cfg.Listen) && publicIsLoopback(s.cfg.PublicURL),
+		func(w http.ResponseWriter, r *http.Request, refusal *auth.Refusal) { guard.Refuse(w, r, refusal) })
+	s.onReload([]string{"allowed_origins"}, pages.reload)
 	mux := http.NewServeMux()
+	handle := func(pattern string, next http.Handler) { mux.Handle(pattern, pages.known(next)) }
 	for _, pattern := range s.metadata.Patterns() {
 		mux.Handle(pattern, s.metadata)
 	}
 	for _, ep := range s.endpoints.all {
-		mux.Handle(exact(ep.path), guard.Handler(s.audited(ep.streams)))
+		handle(exact(ep.path), guard.Handler(s.audited(ep.streams)))
 	}
-	mux.Handle(strings.TrimSuffix(s.cfg.endpointPath(), "/")+diagnosisPath, guard.Handler(http.HandlerFunc(s.diagnose)))
-	mux.Handle(ssePath, guard.Handler(http.HandlerFunc(s.sse.Stream)))
-	mux.Handle(messagesPath, guard.Handler(s.audited(http.HandlerFunc(s.sse.Messages))))
-	mux.HandleFunc("GET "+healthPath, healthz)
-	mux.Handle("GET /{$}", s.landing)
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+	handle(strings.TrimSuffix(s.cfg.endpointPath(), "/")+diagnosisPath, guard.Handler(http.HandlerFunc(s.diagnose)))
+	handle(ssePath, guard.Handler(http.HandlerFunc(s.sse.Stream)))
+	handle(messagesPath, guard.Handler(s.audited(http.HandlerFunc(s.sse.Messages))))
+	handle("GET "+healthPath, http.HandlerFunc(healthz))
+	handle("GET /{$}", s.landing)
+	handle("/", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)
 		_ = json.NewEncoder(w).Encode(map[string]string{
 			"error": "not_found", "error_description": "The MCP endpoint of this server is " + s.cfg.endpointPath(),
 		})
-	})
-	return mux
+	}))
+	return pages.hosted(mux)
 }
 
 // bodyTimeout is how long a client may take to begin sending a message.

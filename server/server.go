@@ -117,12 +117,12 @@ func Listen(ctx context.Context, opts Options) (_ *Server, err error) {
 	if s.landing, err = newLandingPage(s.cfg.PublicURL, s.SSEURL()); err != nil {
 		return nil, err
 	}
-	forwarded, err := auth.NewForwarded(auth.ForwardedOptions{Trusted: s.cfg.trustedProxies(), PublicURL: s.cfg.PublicURL, Logger: s.log})
+	handler, err := s.behindProxies(s.access.handler(s.tracing.handler(limitBody(bodyTimeout, s.routes(guard)))))
 	if err != nil {
-		return nil, fmt.Errorf("preparing for reverse proxies: %w", err)
+		return nil, err
 	}
 	s.http = &http.Server{
-		Handler:           forwarded.Handler(s.access.handler(s.tracing.handler(limitBody(bodyTimeout, s.routes(guard))))),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		// Room for the largest token above what other headers need.

@@ -3,6 +3,12 @@ package catalogue
 // rules are those by which mcpctl serve refuses tokens: the member "rule" of
 // its answers, of log lines and of audit records.
 var rules = kinds(KindRule, []Entry{
+	{Code: "origin", Title: "Web page not let in", Who: Operator, Sources: from(mcpWire),
+		Meaning: "The request comes from a web page, and the server does not list the page's origin",
+		Fix:     "If the page is to be let in: add its origin to allowed_origins in mcpctl.yaml"},
+	{Code: "host", Title: "Another host named", Who: You, Sources: from(mcpWire),
+		Meaning: "The server is for its own machine, and the request names another host, as a page does whose name was made to lead here",
+		Fix:     "Use the address with 127.0.0.1 or localhost; for a server that others reach, set public_url in mcpctl.yaml"},
 	{Code: "no-token", Title: "No token sent", Who: You, Sources: from("RFC 6750 section 3", mcpAuth),
 		Meaning: "The request had no Authorization header, so the server answered where to get a token",
 		Fix:     "Let the client connect through: mcpctl bridge URL"},

@@ -36,15 +36,19 @@ func (m *Metadata) writeRefusal(w http.ResponseWriter, path string, err error) {
 	if _, ok := catalogue.LookupRule(string(refusal.Rule)); ok {
 		a.Explain = "mcpctl explain " + string(refusal.Rule)
 	}
-	switch refusal.Status {
-	case http.StatusRequestHeaderFieldsTooLarge:
+	switch {
+	case refusal.Status == http.StatusRequestHeaderFieldsTooLarge:
 		a.Error = "request_header_fields_too_large"
-	default:
+	case refusal.Rule != RuleOrigin && refusal.Rule != RuleHost: // no token would help
 		a.Metadata = m.URL(path)
 	}
 	_, header := m.Answer(path, refusal)
 	maps.Copy(w.Header(), header)
-	if a.Error == "" {
+	switch {
+	case a.Error != "":
+	case refusal.Status == http.StatusForbidden:
+		a.Error = "forbidden"
+	default:
 		a.Error = "unauthorized"
 	}
 	writeJSON(w, refusal.Status, encodeJSON(a))

@@ -71,11 +71,12 @@ func NewForwarded(o ForwardedOptions) (*Forwarded, error) {
 // that looks at addresses.
 func (f *Forwarded) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, f.settle(r))
+		next.ServeHTTP(w, f.Settle(r))
 	})
 }
 
-func (f *Forwarded) settle(r *http.Request) *http.Request {
+// Settle returns the request as it was at the outermost reverse proxy.
+func (f *Forwarded) Settle(r *http.Request) *http.Request {
 	peer, ok := peerAddr(r.RemoteAddr)
 	if !ok || !f.trusts(peer) {
 		if r.Header[headerFor] == nil && r.Header[headerProto] == nil && r.Header[headerHost] == nil {

@@ -79,7 +79,7 @@ func TestForwardedComplainsAgainLater(t *testing.T) {
 		c.Advance(wait)
 		r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
 		r.Header.Set(headerProto, "http")
-		f.settle(r)
+		f.Settle(r)
 	}
 	if strings.Count(log.String(), "\n") != 2 {
 		t.Errorf("log %s", log)
@@ -101,7 +101,7 @@ func FuzzForwarded(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
 		r.RemoteAddr = "10.0.0.7:1"
 		r.Header[headerFor], r.Header[headerProto], r.Header[headerHost] = []string{xff}, []string{proto}, []string{host}
-		got := forwarded.settle(r)
+		got := forwarded.Settle(r)
 		if _, err := netip.ParseAddrPort(got.RemoteAddr); err != nil {
 			t.Errorf("remote address %q", got.RemoteAddr)
 		}

@@ -62,11 +62,11 @@ func NewGuard(o GuardOptions) (*Guard, error) {
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, token, err := g.admit(r)
-		clean := withoutToken(r)
 		if err != nil {
-			g.refuse(w, clean, err)
+			g.Refuse(w, r, err)
 			return
 		}
+		clean := withoutToken(r)
 		in := &inbound{expires: p.ExpiresAt}
 		if g.keep {
 			in.token = newAssertion(token)
@@ -84,7 +84,10 @@ func (g *Guard) admit(r *http.Request) (p *Principal, token string, err error) {
 	return p, token, err
 }
 
-func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error) {
+// Refuse answers a request that is not let in, for whoever decides so before the
+// guard does. r may still have its token: nobody who is told gets to see it.
+func (g *Guard) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	r = withoutToken(r)
 	attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("remote", r.RemoteAddr)}
 	var refusal *Refusal
 	switch {

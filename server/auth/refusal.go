@@ -12,6 +12,12 @@ import (
 // responses, logs and audit records.
 type Rule string
 
+// Rules about where a request comes from, applied before any token is looked at.
+const (
+	RuleOrigin Rule = "origin" // a web page that nobody listed
+	RuleHost   Rule = "host"   // asked for under a name that isn't this server's
+)
+
 // Rules about the request that should have carried a token.
 const (
 	RuleNoToken       Rule = "no-token"
