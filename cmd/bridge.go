@@ -89,7 +89,7 @@ started it is gone.`,
 	f.BoolVar(&o.noAuth, "no-auth", false, "send no token, for servers that need none; an Authorization header implies it")
 	f.IntVar(&o.maxMessage, "max-message", wire.DefaultMaxMessage>>20, "largest message to relay, in `MiB`")
 	f.IntVar(&o.maxInFlight, "max-in-flight", 1000, "largest `number` of requests that wait for the server at a time; more are answered with an error")
-	f.DurationVar(&o.retryTime, "retry-time", 20*time.Second, "`time` for which a request that could not be delivered is tried again")
+	f.DurationVar(&o.retryTime, "retry-time", 20*time.Second, "`time` for which a request that could not be delivered is tried again; a third of it for the first one, where the server's address refuses connections")
 	f.DurationVar(&o.finishTime, "finish-time", 10*time.Second, "`time` for which running requests are waited for after the end of input")
 	o.network.add(c)
 	o.log.add(c, "warn")
@@ -131,6 +131,7 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 		URL:           o.url,
 		Transport:     o.transport,
 		Protocol:      o.protocol,
+		Verdicts:      keptVerdicts(o.deps, log),
 		Header:        header.Header,
 		MaxMessage:    o.maxMessage << 20,
 		MaxInFlight:   o.maxInFlight,

@@ -52,7 +52,7 @@ func logoutAll(ctx context.Context, deps Deps) error {
 	if err != nil {
 		return err
 	}
-	faults := []error{profiles.Clear(), removeRunLogs()}
+	faults := []error{profiles.Clear(), removeRunLogs(), removeVerdicts()}
 	for _, dev := range []bool{false, true} {
 		faults = append(faults, eraseStore(ctx, dev))
 	}

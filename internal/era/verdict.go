@@ -35,14 +35,31 @@ func (e Era) String() string {
 	}
 }
 
+// MarshalText names the era, as files keep it.
+func (e Era) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// UnmarshalText takes what MarshalText writes; anything else is Unknown, since it
+// may be a later version's.
+func (e *Era) UnmarshalText(text []byte) error {
+	for _, known := range []Era{Legacy, Modern, Dual} {
+		if string(text) == known.String() {
+			*e = known
+			return nil
+		}
+	}
+	*e = Unknown
+	return nil
+}
+
 // Verdict is what is known of a remote, and since when.
 type Verdict struct {
 	Era Era       `json:"era"`
 	At  time.Time `json:"at"`
 }
 
-// VerdictStore remembers verdicts by origin. It may be shared and may persist;
-// a wrong verdict costs a probe, not an answer. It is used concurrently.
+// VerdictStore remembers verdicts by origin. It may be shared and may persist
+// ([VerdictFiles] does); a wrong verdict costs a probe, not an answer. It is used
+// concurrently.
 type VerdictStore interface {
 	Get(origin string) (Verdict, bool)
 	Put(origin string, v Verdict)
