@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/mcpctl/mcpctl/internal/catalogue"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -92,7 +93,7 @@ func (x explainer) explainStatus(status *wire.StatusError, err error) (int, stri
 		if after := status.Header.Get("Retry-After"); after != "" {
 			text += fmt.Sprintf(" It asks to try again after: %.40s.", after)
 		}
-		return CodeRemoteFailed, text
+		return CodeRemoteFailed, text + " " + x.advice(status.Status)
 	}
 	if errors.Is(err, wire.ErrSessionLost) {
 		return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s no longer knows this session; it was probably restarted. Restart the MCP client or its server entry.", x.url)
@@ -100,7 +101,16 @@ func (x explainer) explainStatus(status *wire.StatusError, err error) (int, stri
 	if 300 <= status.Status && status.Status <= 399 {
 		return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s redirects (HTTP %d) and mcpctl does not follow: credentials must not go elsewhere. Use the address it is redirecting to: %.200q", x.url, status.Status, bareAddress(status.Header.Get("Location")))
 	}
-	return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s answered HTTP %d %s without a JSON-RPC message. Check that the address is its MCP endpoint.", x.url, status.Status, http.StatusText(status.Status))
+	return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s answered HTTP %d %s without a JSON-RPC message. %s", x.url, status.Status, http.StatusText(status.Status), x.advice(status.Status))
+}
+
+// advice is what the catalogue knows about an HTTP status.
+func (x explainer) advice(status int) string {
+	entry, ok := catalogue.Lookup(fmt.Sprintf("HTTP %d", status))
+	if !ok {
+		return "Check that the address is its MCP endpoint."
+	}
+	return strings.ReplaceAll(entry.Hint(), "URL", x.url) + "."
 }
 
 // broken reports a connection that broke after it had been made.

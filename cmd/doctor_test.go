@@ -292,7 +292,7 @@ func TestDoctorNamesTheCause(t *testing.T) {
 			s.breaks(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 				http.Error(w, "bad gateway", http.StatusBadGateway)
 			})
-		}, exitFailed, "endpoint", "HTTP 502", "later"},
+		}, exitFailed, "endpoint", "HTTP 502", "later.*This needs whoever runs the MCP server"},
 		{"moved", func(_ *testing.T, _ *patient) {
 			s.breaks(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 				http.Redirect(w, r, "https://elsewhere.example/mcp", http.StatusPermanentRedirect)
@@ -438,7 +438,7 @@ func TestDoctorNamesTheCause(t *testing.T) {
 				}
 				pass.ServeHTTP(w, r)
 			})
-		}, exitFailed, "session", "does not accept your sign-in: no: ", "mcpctl inspect"},
+		}, exitFailed, "session", "does not accept your sign-in: no: ", "mcpctl login"},
 		{"client starts a program that is gone", func(t *testing.T, p *patient) {
 			writeFile(t, filepath.Join(p.home, ".cursor", "mcp.json"), fmt.Sprintf(`{"mcpServers":{"contoso":{"command":%q,"args":["bridge",%q]}}}`, filepath.Join(p.home, "gone", "mcpctl"), p.url))
 		}, exitFailed, "client:cursor", `"contoso" starts .*gone`, "mcpctl install cursor"},

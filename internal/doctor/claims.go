@@ -151,7 +151,11 @@ func (x *examination) headers(context.Context) finding {
 func (x *examination) session(ctx context.Context) finding {
 	s, err := x.Connect(ctx)
 	if err != nil {
-		return fail("mcpctl inspect "+x.URL+" --log-level debug", "%s", reason(err))
+		fix := "mcpctl inspect " + x.URL + " --log-level debug"
+		if known := catalogue.Find(err.Error()); len(known.Entries) > 0 {
+			fix = x.filled(known.Entries[0].Fix)
+		}
+		return fail(fix, "%s", reason(err))
 	}
 	return ok("MCP %s over %s with %q", s.Protocol, s.Transport, s.Name)
 }

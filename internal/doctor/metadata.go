@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 
+	"github.com/mcpctl/mcpctl/internal/catalogue"
 	"github.com/mcpctl/mcpctl/internal/entra"
 )
 
@@ -59,7 +61,11 @@ func (x *examination) endpoint(ctx context.Context) finding {
 	case status == 0:
 		return fail("Try again; if it stays, check the network and that the server is running", "%s", reason(x.foundErr))
 	case status >= 500 || status == http.StatusTooManyRequests:
-		return fail("Try again later; if it stays, tell the server's operator", "the server is out of order (HTTP %d)", status)
+		fix := "Try again later; if it stays, tell the server's operator"
+		if e, known := catalogue.Lookup(fmt.Sprintf("HTTP %d", status)); known {
+			fix = "Try again later. " + x.filled(e.Hint())
+		}
+		return fail(fix, "the server is out of order (HTTP %d)", status)
 	case status >= 300 && status < 400:
 		return fail("Use that address, if you trust it", "%s", reason(x.foundErr))
 	}

@@ -200,8 +200,23 @@ func (e *Error) fill(f flow, status int, body oauthError) {
 		e.NoCode = deviceCodeBlocks[body.code()]
 		e.Hint = "The organisation " + e.NoCode + ". " + e.Hint
 	}
-	if entry, ok := catalogue.Lookup(e.Code); ok && e.Kind != KindDeviceCodeBlocked {
+	if entry, ok := e.entry(); ok {
 		e.Hint = entry.Hint()
 	}
 	e.Hint = strings.TrimSuffix(e.Hint, ".")
+}
+
+// entry is what the catalogue has on e: on Entra's number, or else on OAuth's
+// error where the kind says no more than that something is set up wrong.
+func (e *Error) entry() (catalogue.Entry, bool) {
+	if e.Kind == KindDeviceCodeBlocked {
+		return catalogue.Entry{}, false // the other way of signing in is the answer
+	}
+	if entry, ok := catalogue.Lookup(e.Code); ok {
+		return entry, true
+	}
+	if e.Kind != KindMisconfigured {
+		return catalogue.Entry{}, false
+	}
+	return catalogue.Lookup(e.OAuth)
 }

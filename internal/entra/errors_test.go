@@ -36,6 +36,8 @@ func TestClassify(t *testing.T) {
 		{"bad code", flowDeviceCode, 400, `{"error":"bad_verification_code"}`, KindExpired, true, "", "mcpctl login"},
 		{"public client flows off", flowDeviceCode, 401, `{"error":"invalid_client","error_codes":[7000218]}`, KindMisconfigured, false, "AADSTS7000218", "public client flows"},
 		{"unknown API", flowDeviceCode, 400, `{"error":"invalid_resource","error_codes":[500011]}`, KindMisconfigured, false, "AADSTS500011", "Application ID URI"},
+		{"wrong client, without a number", flowRefresh, 401, `{"error":"invalid_client"}`, KindMisconfigured, false, "", "Allow public client flows"},
+		{"unknown number", flowDeviceCode, 400, `{"error":"invalid_scope","error_codes":[999999]}`, KindMisconfigured, false, "AADSTS999999", "Use the full scope"},
 		{"loop", flowRefresh, 400, `{"error":"invalid_grant","error_codes":[50196]}`, KindThrottled, false, "AADSTS50196", "Wait"},
 		{"throttled", flowRefresh, 429, `{"error":"temporarily_unavailable","error_codes":[90055]}`, KindThrottled, false, "AADSTS90055", "Wait"},
 		{"outage, empty", flowRefresh, 503, ``, KindOutage, false, "", "again"},
