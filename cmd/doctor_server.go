@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os/exec"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -17,6 +18,7 @@ import (
 	"github.com/mcpctl/mcpctl/internal/doctor"
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/mcpclient"
+	"github.com/mcpctl/mcpctl/internal/netconf"
 	"github.com/mcpctl/mcpctl/internal/profile"
 	"github.com/mcpctl/mcpctl/tokencache"
 )
@@ -29,18 +31,26 @@ func serverToExamine(o doctorOptions, profiles *profile.Store, address string) d
 	if stored.DevCA == "" {
 		stored.DevCA = o.devCA
 	}
+	network := sync.OnceValues(func() (*netconf.Network, error) { return openNetwork(deps, stored.Network, discarded()) })
 	return doctor.Server{
 		URL:     address,
 		Address: func(raw string) error { _, err := checkEndpoint(raw); return err },
 		Profile: func() (profile.Profile, error) { return profiles.Load(address) },
 		DevCA:   o.devCA,
-		Network: func() error { _, err := openNetwork(deps, stored.Network, discarded()); return err },
+		Network: func() error { _, err := network(); return err },
 		Proxy: func(ctx context.Context, u *url.URL) (*url.URL, string, error) {
-			n, err := openNetwork(deps, stored.Network, discarded())
+			n, err := network()
 			if err != nil {
 				return nil, "", err
 			}
 			return n.ProxyFor(ctx, u)
+		},
+		Script: func() string {
+			n, err := network()
+			if err != nil {
+				return ""
+			}
+			return n.Script()
 		},
 		LookupHost: net.DefaultResolver.LookupHost,
 		Resource: func(ctx context.Context) (doctor.Client, error) {

@@ -38,10 +38,22 @@ func (x *examination) network(ctx context.Context) finding {
 	case err != nil:
 		return fail("Correct the setting, or overrule it: --proxy none", "%s", reason(err))
 	case proxy == nil:
+		if script := x.Script(); script != "" {
+			x.scripted = true
+			return ok("none: the server is connected to directly, since mcpctl does not run proxy scripts such as this machine's, %s", script)
+		}
 		return ok("none: the server is connected to directly")
 	}
 	x.proxied = true
 	return ok("%s, from %s", proxy.Host, source)
+}
+
+// unreached is what to do about a server that can't be reached.
+func (x *examination) unreached(fix string) string {
+	if x.scripted {
+		return "Ask your IT department for the proxy's address, then: " + x.login() + " --proxy http://HOST:PORT"
+	}
+	return fix
 }
 
 func (x *examination) name(ctx context.Context) finding {
@@ -58,7 +70,7 @@ func (x *examination) name(ctx context.Context) finding {
 		if dns := (*net.DNSError)(nil); errors.As(err, &dns) && dns.IsNotFound {
 			why = "no such name"
 		}
-		return fail("Check the spelling, and whether the name is known only inside a VPN or company network", "%s can't be resolved: %s", host, why)
+		return fail(x.unreached("Check the spelling, and whether the name is known only inside a VPN or company network"), "%s can't be resolved: %s", host, why)
 	}
 	return ok("%s is %s", host, strings.Join(found[:min(len(found), 3)], ", "))
 }
@@ -82,10 +94,14 @@ func (x *examination) connect(ctx context.Context) finding {
 		x.probeErr = err
 		return ok("the server answers")
 	}
-	if own := (*netconf.Error)(nil); errors.As(err, &own) {
+	own := (*netconf.Error)(nil)
+	switch {
+	case errors.As(err, &own) && x.scripted: // what it advises is what to do
+		err = own.Err
+	case own != nil:
 		return fail("Check the network and the proxy, then: mcpctl doctor "+x.URL, "%s", strings.TrimSuffix(own.Text, "."))
 	}
-	return fail("Check host and port, the network or VPN, and that the server is running", "%s can't be connected to: %s", x.u.Host, reason(bare(err)))
+	return fail(x.unreached("Check host and port, the network or VPN, and that the server is running"), "%s can't be connected to: %s", x.u.Host, reason(bare(err)))
 }
 
 // bare takes off the address of the request, which says nothing here.

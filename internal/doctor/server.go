@@ -56,6 +56,9 @@ type Server struct {
 	// Proxy returns the proxy for requests to an address, nil for none, and
 	// where that comes from.
 	Proxy func(context.Context, *url.URL) (*url.URL, string, error)
+	// Script returns the proxy script that is set up on this machine and not run,
+	// "" for none, once Proxy was asked.
+	Script func() string
 	// LookupHost resolves a name.
 	LookupHost func(context.Context, string) ([]string, error)
 	// Resource and SignIn make the clients for the server and for an authority.
@@ -117,6 +120,7 @@ type examination struct {
 
 	u          *url.URL
 	proxied    bool
+	scripted   bool // a proxy script was not run
 	client     Client
 	probeErr   error          // of the first request
 	probed     *http.Response // its answer, without a body

@@ -115,9 +115,9 @@ func (n *Network) explain(r *http.Request, err error) error {
 		}
 		return &Error{Text: explainProxy(proxy.Host, source, op), Err: err, Stays: forbids(op)}
 	case "dial":
-		if script := n.script(); script != "" {
+		if script := n.Script(); script != "" {
 			return &Error{Err: err, Text: fmt.Sprintf("%s (this machine is set up with the proxy script %s, which mcpctl does not run; ask for the proxy's address and add --proxy http://HOST:PORT)",
-				err, withoutUser(script))}
+				err, script)}
 		}
 	}
 	return err

@@ -162,14 +162,15 @@ func (n *Network) systemSettings(ctx context.Context) System {
 	return s
 }
 
-// script returns the proxy script that is set up and not run, or "".
-func (n *Network) script() string {
+// Script returns the address of the proxy script that is set up on this machine
+// and not run, or "". It is known once [Network.ProxyFor] was asked.
+func (n *Network) Script() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.choose != nil || n.current.HTTPS != "" || n.current.SOCKS != "" {
 		return ""
 	}
-	return n.current.PAC
+	return withoutUser(n.current.PAC)
 }
 
 // isLoopback reports whether host is this machine (RFC 6761 section 6.3 for the
