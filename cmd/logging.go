@@ -52,7 +52,8 @@ func (l *logFlags) handler(stderr io.Writer) (slog.Handler, func(), error) {
 	if l.file != "" {
 		f, err := logfile.Open(l.file, logfile.Options{})
 		if err != nil {
-			return nil, nil, fmt.Errorf("%w. Choose another file with --log-file", err)
+			// Not wrapped: the advice on paths of ours would follow.
+			return nil, nil, fmt.Errorf("%v. Choose another file with --log-file", err) //nolint:errorlint // see above
 		}
 		w, done = f, func() { _ = f.Close() }
 	}
