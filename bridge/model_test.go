@@ -15,7 +15,8 @@ import (
 
 // model is an MCP server of the initialize era over Streamable HTTP as the
 // specification describes it: sessions, resumable streams, a stream of its own
-// messages. It counts what it is asked to do and keeps the bytes.
+// messages; and over HTTP+SSE. It counts what it is asked to do and keeps the
+// bytes.
 //
 // Its tools: echo and write answer at once, write being the one that may not be
 // done twice; slow takes "ms"; notes sends "n" steps of progress before it
@@ -127,7 +128,14 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m.before != nil && m.before(w, r, f) {
 		return
 	}
-	if f.Method == "initialize" {
+	switch {
+	case r.URL.Path == modelSSE:
+		m.serveSSE(w, r)
+		return
+	case r.URL.Path == modelMessages:
+		m.takeSSE(w, r, f)
+		return
+	case f.Method == "initialize":
 		m.open(w, f)
 		return
 	}
@@ -160,11 +168,7 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.answered(f)
 		w.WriteHeader(http.StatusAccepted)
 	case f.Method == "notifications/cancelled":
-		s.mu.Lock()
-		if cancel := s.live[wire.ID(wire.Lookup(f.Raw, "params", "requestId")).Key()]; cancel != nil {
-			cancel()
-		}
-		s.mu.Unlock()
+		s.cancel(f)
 		w.WriteHeader(http.StatusAccepted)
 	case f.Kind == wire.Notification:
 		w.WriteHeader(http.StatusAccepted)
@@ -174,15 +178,7 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const modelHello = `{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true},"logging":{}},"serverInfo":{"name":"model","version":"1"}}`
 
 func (m *model) open(w http.ResponseWriter, f wire.Frame) {
-	m.mu.Lock()
-	m.last++
-	s := &modelSession{
-		id: "s" + strconv.Itoa(m.last), streams: map[string]*modelStream{}, asked: map[string]chan wire.Frame{},
-		live: map[string]context.CancelFunc{}, general: newModelStream("0"),
-	}
-	m.sessions[s.id] = s
-	m.mu.Unlock()
-	s.streams["0"] = s.general
+	s := m.newSession()
 	w.Header().Set(wire.HeaderSession, s.id)
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":%s}`, f.ID, modelHello)
@@ -235,9 +231,7 @@ func number(f wire.Frame, name string) int {
 func (m *model) tool(ctx context.Context, s *modelSession, st *modelStream, tool string, f wire.Frame) {
 	switch tool {
 	case "slow":
-		select {
-		case <-time.After(time.Duration(number(f, "ms")) * time.Millisecond):
-		case <-ctx.Done():
+		if !pauseIn(ctx, time.Duration(number(f, "ms"))*time.Millisecond) {
 			return
 		}
 	case "quiet":
@@ -246,8 +240,8 @@ func (m *model) tool(ctx context.Context, s *modelSession, st *modelStream, tool
 	case "notes":
 		for i := range number(f, "n") {
 			st.send(modelNote(f, i))
-			if pause := number(f, "ms"); pause > 0 {
-				time.Sleep(time.Duration(pause) * time.Millisecond)
+			if pause := number(f, "ms"); pause > 0 && !pauseIn(ctx, time.Duration(pause)*time.Millisecond) {
+				return
 			}
 		}
 	case "ask":

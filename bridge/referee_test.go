@@ -58,6 +58,7 @@ type sentCall struct {
 const (
 	modelHost = "server:80"
 	modelURL  = "http://" + modelHost + "/mcp"
+	sseURL    = "http://" + modelHost + modelSSE
 )
 
 // inWorld runs test inside a bubble of its own clock.
@@ -266,7 +267,7 @@ func (w *world) call(id, tool, arguments string) *sentCall {
 }
 
 func toolCall(id, tool, arguments string) string {
-	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%q,"method":"tools/call","params":{"name":%q,"arguments":{%s}}}`, id, tool, arguments)
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%q,"method":"tools/call","params":{"name":%q,"arguments":{%s},"_meta":{"progressToken":%q}}}`, id, tool, arguments, id)
 }
 
 // wait waits for the answer, for a day at most.

@@ -30,7 +30,12 @@ func TestSoak(t *testing.T) { //nolint:tparallel // the hours come one after ano
 		if soakTime > 0 && seed != soakSeed {
 			t.Logf("seed %d", seed)
 		}
-		if !t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { soak(t, seed) }) || time.Now().After(until) {
+		fine := t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			for _, url := range []string{modelURL, sseURL} {
+				t.Run(strings.TrimPrefix(url, "http://"+modelHost+"/"), func(t *testing.T) { soak(t, url, seed) })
+			}
+		})
+		if !fine || time.Now().After(until) {
 			return
 		}
 	}
@@ -49,11 +54,12 @@ type soakHour struct {
 	said   int // the server's notifications outside of calls
 }
 
-func soak(t *testing.T, seed uint64) {
+// soak plays the hour over Streamable HTTP or HTTP+SSE, as the address has it.
+func soak(t *testing.T, url string, seed uint64) {
 	src := &rotating{}
 	synctest.Test(t, func(t *testing.T) {
 		h := &soakHour{
-			world: newWorld(t, Options{Tokens: src}), src: src, faults: map[string]int{},
+			world: newWorld(t, Options{URL: url, Tokens: src}), src: src, faults: map[string]int{},
 			rand: rand.New(rand.NewPCG(seed, 1)),
 		}
 		h.server.before = h.before

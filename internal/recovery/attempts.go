@@ -18,7 +18,6 @@ type attempts struct {
 	patience     time.Duration
 	final        func(error) bool
 	began, until time.Time
-	progress     progress
 	pause        time.Duration
 	doubts       int // failures whose outcome is unknown
 	guesses      int // restorations after what only looks like a lost session
@@ -117,7 +116,6 @@ func (a *attempts) next(ctx context.Context, after time.Duration) error {
 	}
 	pause := max(after, a.pause/2+jitter(a.pause))
 	a.pause = min(2*a.pause, 3*time.Second)
-	a.progress.repeats()
 	return pauseFor(ctx, min(pause, left), nil)
 }
 

@@ -1,53 +1,74 @@
 package recovery
 
 import (
-	"context"
 	"strconv"
 	"sync"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
-// progress is how far a request has come, as its client knows. One that is sent
-// again begins anew on the server; to the client its progress only grows (MCP
-// basic/utilities/progress).
+// progressMemory is how far requests have come, as their client knows. One that
+// is sent again begins anew on the server; to the client its progress only grows
+// (MCP basic/utilities/progress).
+type progressMemory struct {
+	mu sync.Mutex
+	by map[string]*progress // by the key of a progress token
+}
+
 type progress struct {
-	mu    sync.Mutex
-	known bool
 	again bool // the request was sent more than once
 	last  float64
 }
 
-type progressKey struct{}
+// maxProgress bounds the tokens; beyond it all is taken for news.
+const maxProgress = 10_000
 
-// follow returns the context for a request's attempts.
-func (a *attempts) follow(ctx context.Context) context.Context {
-	return context.WithValue(ctx, progressKey{}, &a.progress)
-}
-
-// advances reports whether a step of progress is news. Steps that don't come on
-// their request's own stream always are.
-func advances(ctx context.Context, f wire.Frame) bool {
-	p, ok := ctx.Value(progressKey{}).(*progress)
-	if !ok {
-		return true
-	}
+// advances reports whether a step of progress is news to the client.
+func (m *progressMemory) advances(f wire.Frame) bool {
+	token := wire.ID(wire.Lookup(f.Raw, "params", "progressToken"))
 	now, err := strconv.ParseFloat(string(wire.Lookup(f.Raw, "params", "progress")), 64)
-	if err != nil {
+	if token == nil || err != nil {
 		return true // the client may make of it what it likes
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.known && p.again && now <= p.last {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := token.Key()
+	p := m.by[key]
+	switch {
+	case p != nil && p.again && now <= p.last:
 		return false
+	case p != nil:
+		p.last = now
+	case len(m.by) < maxProgress:
+		if m.by == nil {
+			m.by = map[string]*progress{}
+		}
+		m.by[key] = &progress{last: now}
 	}
-	p.known, p.last = true, now
 	return true
 }
 
-// repeats notes that the request is sent again.
-func (p *progress) repeats() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.again = true
+// repeats notes that a request is sent again.
+func (m *progressMemory) repeats(f wire.Frame) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.by[m.keyLocked(f)]; p != nil {
+		p.again = true
+	}
+}
+
+// done forgets a request.
+func (m *progressMemory) done(f wire.Frame) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.by, m.keyLocked(f))
+}
+
+// keyLocked is the key of a request's token. A request is looked into only where
+// there is any progress at all: it may be large.
+func (m *progressMemory) keyLocked(f wire.Frame) string {
+	if len(m.by) == 0 {
+		return ""
+	}
+	return wire.ID(wire.Lookup(f.Raw, "params", "_meta", "progressToken")).Key()
 }

@@ -70,10 +70,11 @@ type Remote struct {
 	remote wire.Remote
 	log    *slog.Logger
 
-	session sessionMemory
-	tools   toolMemory
-	private privateCalls
-	held    heldAnswers
+	session  sessionMemory
+	tools    toolMemory
+	progress progressMemory
+	private  privateCalls
+	held     heldAnswers
 
 	life  context.Context // under which sessions are established again
 	stop  context.CancelFunc
@@ -111,7 +112,7 @@ func (r *Remote) Exchange(ctx context.Context, f wire.Frame) error {
 	r.session.sending(f)
 	attempt := newAttempts(r.opts)
 	if f.Kind == wire.Request {
-		ctx = attempt.follow(ctx)
+		defer r.progress.done(f)
 	}
 	for {
 		generation, err := r.settled(ctx, f)
@@ -143,6 +144,7 @@ func (r *Remote) Exchange(ctx context.Context, f wire.Frame) error {
 		again := r.cure(ctx, attempt, generation, f, err)
 		switch {
 		case again == nil:
+			r.progress.repeats(f)
 		case answer != nil && ctx.Err() == nil:
 			return r.opts.Deliver(ctx, *answer) // the server's own words
 		case errors.Is(again, errTooManyRestorations):
@@ -190,7 +192,7 @@ func (r *Remote) fromRemote(ctx context.Context, f wire.Frame) error {
 			return nil
 		}
 		r.tools.learn(f)
-	} else if f.Method == "notifications/progress" && !advances(ctx, f) {
+	} else if f.Method == "notifications/progress" && !r.progress.advances(f) {
 		return nil // the client has seen as much before the request was repeated
 	}
 	return r.opts.Deliver(ctx, f)

@@ -226,3 +226,44 @@ func end(t *testing.T, r *Remote) {
 		t.Error(err)
 	}
 }
+
+// To the client the progress of a request only grows, however often it is sent,
+// and that of others has nothing to do with it.
+func TestProgressOnlyGrows(t *testing.T) {
+	step := func(token, n string) wire.Frame {
+		return wire.MustParse(`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":` + token + `,"progress":` + n + `}}`)
+	}
+	call := func(token string) wire.Frame {
+		return wire.MustParse(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"progressToken":` + token + `}}}`)
+	}
+	var m progressMemory
+	for i, s := range []struct {
+		do   func() bool
+		news bool
+	}{
+		{func() bool { return m.advances(step(`"a"`, "1")) }, true},
+		{func() bool { return m.advances(step(`"a"`, "2.5")) }, true},
+		{func() bool { return m.advances(step(`"b"`, "7")) }, true},
+		{func() bool { return m.advances(step(`"a"`, "2")) }, true}, // the server's own fault
+		{func() bool { return m.advances(step(`"a"`, "3")) }, true},
+		{func() bool { m.repeats(call(`"a"`)); return m.advances(step(`"a"`, "1")) }, false},
+		{func() bool { return m.advances(step(`"a"`, "3")) }, false},
+		{func() bool { return m.advances(step(`"b"`, "1")) }, true},
+		{func() bool { return m.advances(step(`"a"`, "4")) }, true},
+		{func() bool { return m.advances(step(`"a"`, `"much"`)) }, true},
+		{func() bool { m.done(call(`"a"`)); return m.advances(step(`"a"`, "1")) }, true}, // another request's
+		{func() bool { m.done(call(`"a"`)); m.done(call(`"b"`)); return len(m.by) == 0 }, true},
+	} {
+		if got := s.do(); got != s.news {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+	for i := range maxProgress + 10 {
+		if !m.advances(step(fmt.Sprint(i), "1")) {
+			t.Error("a step is not news")
+		}
+	}
+	if len(m.by) > maxProgress {
+		t.Errorf("%d tokens are remembered", len(m.by))
+	}
+}

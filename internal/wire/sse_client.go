@@ -304,6 +304,7 @@ func (c *SSEClient) post(ctx context.Context, f Frame, answered <-chan struct{})
 		return fmt.Errorf("%w: %w", ErrSessionLost, ErrNotSent)
 	default:
 	}
+	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
@@ -326,8 +327,8 @@ func (c *SSEClient) post(ctx context.Context, f Frame, answered <-chan struct{})
 	}
 	if err == nil {
 		err = statusError(resp, cancel)
-	} else {
-		err = sendError(ctx, err)
+	} else if err = sendError(ctx, err); ctx.Err() != nil && outer.Err() == nil {
+		err = noAnswer(ErrStreamEnded) // the session was ended meanwhile
 	}
 	select {
 	case <-answered: // nil for notifications: never ready
