@@ -5,8 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mcpctl/mcpctl/internal/entra"
@@ -67,5 +71,25 @@ func TestInterruptedWhileAskingTheServer(t *testing.T) {
 	}
 	if stdout.Len() > 0 || stderr.Len() > 0 {
 		t.Errorf("it says %q and %q", stdout.String(), stderr.String())
+	}
+}
+
+func TestAdviceOnFilesOfOurs(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv(profile.DirVariable, dir)
+	for _, test := range []struct {
+		path  string
+		cause error
+		want  string // or "" for no advice
+	}{
+		{filepath.Join(dir, "dev", "tokens.bin"), syscall.EACCES, "a folder of yours that you can write to"},
+		{filepath.Join(dir, "dev", "tokens.bin"), syscall.ENOSPC, "Make room on that disk"},
+		{filepath.Join(t.TempDir(), "data.json"), syscall.ENOSPC, ""},
+	} {
+		err := &fs.PathError{Op: "write", Path: test.path, Err: test.cause}
+		got := withDirHint(err)
+		if !errors.Is(got, test.cause) || (test.want == "") != (got.Error() == err.Error()) || !strings.Contains(got.Error(), test.want) {
+			t.Errorf("%v: got %v, want %q", err, got, test.want)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/profile"
@@ -34,6 +35,9 @@ func withDirHint(err error) error {
 	dir, dirErr := profile.Dir()
 	if dirErr != nil || !errors.As(err, &file) || !(within(file.Path, dir) || within(dir, file.Path)) {
 		return err
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w. Make room on that disk, then try again; or name another folder in %s", err, profile.DirVariable)
 	}
 	return fmt.Errorf("%w. Make %s a folder of yours that you can write to, or name another one in %s", err, dir, profile.DirVariable)
 }
