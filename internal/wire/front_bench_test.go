@@ -149,3 +149,31 @@ func BenchmarkFrontFrame(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFrontStream is a call that is answered with ten notifications and a
+// response, as events that can be resumed.
+func BenchmarkFrontStream(b *testing.B) {
+	opts := FrontOptions{Serve: func(ctx context.Context, s *Session) {
+		note := MustParse(`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}`)
+		for {
+			in, err := s.Receive(ctx)
+			if err != nil {
+				return
+			}
+			switch {
+			case in.Method == "initialize":
+				(&script{}).answer(ctx, s, in.Frame)
+			case in.Kind == Request:
+				for range 10 {
+					_ = s.WriteRelated(ctx, note, in.ID)
+				}
+				_ = s.Write(ctx, MustParse(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{}}`, in.ID)))
+			}
+			in.Release()
+		}
+	}}
+	keepEvents(&opts)
+	front := NewStreamableFront(opts)
+	defer front.Close(context.Background())
+	benchCalls(b, front)
+}

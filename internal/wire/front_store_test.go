@@ -167,3 +167,6 @@ func TestFrontTakesOverWithoutLoss(t *testing.T) {
 		})
 	}
 }
+
+// keepEvents makes streams resumable.
+func keepEvents(o *FrontOptions) { o.Events = newTestEvents(1024) }

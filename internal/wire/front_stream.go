@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -158,6 +159,9 @@ const (
 	flushBytes = 64 << 10
 )
 
+// unflushed are slices for carry.unsure. An idle stream holds none.
+var unflushed = sync.Pool{New: func() any { return make([]taken, 0, flushAfter) }}
+
 // run carries the stream until it ends, another connection takes it over, or
 // the client goes away. preamble, if any, starts the event stream.
 func (c *carry) run(r *http.Request, preamble []byte) {
@@ -182,6 +186,9 @@ func (c *carry) run(r *http.Request, preamble []byte) {
 			continue
 		case stepSend:
 			kept := c.s.keep(c.st, c.rd, t)
+			if c.unsure == nil {
+				c.unsure, _ = unflushed.Get().([]taken)
+			}
 			c.unsure = append(c.unsure, t)
 			c.bytes += len(t.frame.Raw)
 			c.event(t, kept)
@@ -226,7 +233,10 @@ func (c *carry) flush() bool {
 		t.frame.Release()
 		c.unsure[i] = taken{}
 	}
-	c.unsure, c.bytes = c.unsure[:0], 0
+	if c.unsure != nil {
+		unflushed.Put(c.unsure[:0]) //nolint:staticcheck // a header of three words, once a flush
+	}
+	c.unsure, c.bytes = nil, 0
 	return true
 }
 

@@ -241,10 +241,9 @@ func (s *Session) endWith(cause error, answer func(id ID) outgoing) {
 // is connected any more.
 func (s *Session) letGo() {
 	for _, st := range s.streams {
-		for _, e := range st.events {
+		for _, e := range st.clear() {
 			e.frame.Release()
 		}
-		st.events = nil
 	}
 	s.streams, s.finished = nil, nil
 	close(s.quiet)

@@ -61,7 +61,7 @@ func (s *Session) disconnected(st *outStream) bool {
 	// use to anybody, but the rest may be: a request of the server's waits for
 	// an answer.
 	st.lost = true
-	for _, e := range s.takeUnsent(st) {
+	for _, e := range st.clear() {
 		if e.frame.Kind != Response {
 			s.append(s.general, outEvent{frame: e.frame})
 		}

@@ -14,13 +14,14 @@ type outEvent struct {
 // lock guards it.
 type outStream struct {
 	num     uint64     // 0 is the standalone stream
-	events  []outEvent // that wait to be sent
-	cursor  uint64     // place of the next event to send, from 1
-	stored  uint64     // place of the last event that was stored for resumption
-	storing bool       // a reader has taken an event and stores it
-	unsent  int        // bytes waiting to be sent
-	pending int        // requests on it without an answer: it ends with the last
-	opening bool       // it carries the answer to initialize
+	events  []outEvent // from head on those that wait to be sent
+	head    int
+	cursor  uint64 // place of the next event to send, from 1
+	stored  uint64 // place of the last event that was stored for resumption
+	storing bool   // a reader has taken an event and stores it
+	unsent  int    // bytes waiting to be sent
+	pending int    // requests on it without an answer: it ends with the last
+	opening bool   // it carries the answer to initialize
 
 	reader    *reader       // the connection that carries it now, or who stores in its stead
 	place     *list.Element // among the session's connected POST streams
@@ -37,18 +38,32 @@ const windowBytes = 1 << 20
 
 func (st *outStream) standalone() bool { return st.num == 0 }
 
-func (st *outStream) waiting() int { return len(st.events) }
+func (st *outStream) waiting() int { return len(st.events) - st.head }
 
 func (st *outStream) hasRoom(queue int) bool {
 	return st.waiting() < queue && (st.unsent < windowBytes || st.waiting() == 0)
 }
 
+// idleEvents is how many entries an empty queue may keep room for.
+const idleEvents = 8
+
+// push adds an event behind all others. It takes over the frame.
+func (st *outStream) push(e outEvent) {
+	st.events = append(st.events, e)
+	st.unsent += len(e.frame.Raw)
+}
+
 // pop removes the next event to send; its frame is the caller's.
 func (st *outStream) pop() outEvent {
-	e := st.events[0]
-	st.events[0] = outEvent{}
-	if st.events = st.events[1:]; len(st.events) == 0 {
-		st.events = nil
+	e := st.events[st.head]
+	st.events[st.head] = outEvent{}
+	st.head++
+	switch {
+	case st.head < len(st.events):
+	case cap(st.events) > idleEvents:
+		st.events, st.head = nil, 0
+	default:
+		st.events, st.head = st.events[:0], 0
 	}
 	st.cursor++
 	st.unsent -= len(e.frame.Raw)
@@ -57,13 +72,24 @@ func (st *outStream) pop() outEvent {
 
 // unpop makes events that were taken the next to send again.
 func (st *outStream) unpop(taken []taken) {
-	back := make([]outEvent, len(taken), len(taken)+len(st.events))
-	for i, t := range taken {
-		back[i] = t.outEvent
-		st.unsent += len(t.frame.Raw)
+	if len(taken) == 0 {
+		return
 	}
-	st.events = append(back, st.events...)
+	waiting := st.clear()
+	for _, t := range taken {
+		st.push(t.outEvent)
+	}
+	for _, e := range waiting {
+		st.push(e)
+	}
 	st.cursor -= uint64(len(taken))
+}
+
+// clear removes and returns what waits.
+func (st *outStream) clear() []outEvent {
+	waiting := st.events[st.head:]
+	st.events, st.head, st.unsent = nil, 0, 0
+	return waiting
 }
 
 func (st *outStream) wakeWriters() {

@@ -43,8 +43,8 @@ func (s *Session) take(st *outStream, rd *reader, whole bool) (step, taken) {
 		}
 		return stepWait, taken{}
 	}
-	t := taken{outEvent: st.events[0], place: st.cursor}
-	st.pop()
+	t := taken{place: st.cursor}
+	t.outEvent = st.pop()
 	s.wakeWriters(st)
 	if whole && t.last && t.place == 1 {
 		return stepPlain, t

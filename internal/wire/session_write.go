@@ -148,7 +148,7 @@ func (s *Session) substitute() (post *outStream, busy bool) {
 // would cost the order of the messages.
 func (s *Session) divert(post *outStream) {
 	s.standIn = post
-	for _, e := range s.takeUnsent(s.general) {
+	for _, e := range s.general.clear() {
 		s.append(post, e)
 		e.frame.Release()
 	}
@@ -165,25 +165,16 @@ func (s *Session) divertWaiting() {
 	}
 }
 
-// takeUnsent removes the events that wait on st and returns them with their
-// frames.
-func (s *Session) takeUnsent(st *outStream) []outEvent {
-	unsent := st.events
-	st.events, st.unsent = nil, 0
-	return unsent
-}
-
 // append adds e to st and retains its frame.
 func (s *Session) append(st *outStream, e outEvent) {
 	e.frame.Retain()
-	st.events = append(st.events, e)
-	st.unsent += len(e.frame.Raw)
+	st.push(e)
 	st.wakeReader()
 }
 
 // retire forgets a POST stream that nothing can come on any more.
 func (s *Session) retire(st *outStream) {
-	if !st.standalone() && st.pending == 0 && st.reader == nil && (len(st.events) == 0 || st.lost) {
+	if !st.standalone() && st.pending == 0 && st.reader == nil && (st.waiting() == 0 || st.lost) {
 		delete(s.streams, st.num)
 	}
 }

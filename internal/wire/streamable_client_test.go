@@ -365,6 +365,21 @@ func TestResumeGivesUp(t *testing.T) {
 	}
 }
 
+// A server that is away when a stream is to be resumed has had the request: that
+// the attempts did not reach it says nothing else.
+func TestResumeDoesNotReachTheServer(t *testing.T) {
+	var s *scripted
+	s = serve(t, func(w http.ResponseWriter, _ *http.Request, _ string, _ int) {
+		_ = s.Listener.Close()
+		w.Header().Set("Connection", "close")
+		sse(w, "id: a1\ndata:")
+	})
+	c, _ := streamable(t, s.URL)
+	if err := c.Exchange(t.Context(), MustParse(callRequest)); !errors.Is(err, ErrNoAnswer) || errors.Is(err, ErrNotSent) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Without an event id nothing can be resumed, and a call is not repeated: it
 // may have had its effect.
 func TestCutStreamWithoutEventID(t *testing.T) {

@@ -286,7 +286,7 @@ func (x *exchange) resume(cause error) error {
 			continue
 		}
 		if errors.Is(err, errSessionReplaced) {
-			return noAnswer(errors.Join(cause, err))
+			return notResumed(cause, err)
 		}
 		failures++
 		c.opts.Logger.Debug("opening the stream failed", "attempt", failures, "reason", err)
@@ -295,12 +295,23 @@ func (x *exchange) resume(cause error) error {
 			if x.listening {
 				return listenError(status)
 			}
-			return noAnswer(errors.Join(cause, err))
+			return notResumed(cause, err)
 		}
 		if !x.listening && failures >= c.opts.Attempts {
-			return noAnswer(errors.Join(cause, err))
+			return notResumed(cause, err)
 		}
 	}
+}
+
+// notResumed is the end of a request whose stream broke, because of cause, and
+// could not be opened again. That the attempt did not reach the server, or found
+// no session there, must not be taken for the request's own fate: the server has
+// accepted that.
+func notResumed(cause, err error) error {
+	if errors.Is(err, ErrNotSent) || errors.Is(err, ErrSessionLost) {
+		err = errors.New(err.Error())
+	}
+	return noAnswer(fmt.Errorf("%w; opening its stream again: %w", cause, err))
 }
 
 var errSessionReplaced = errors.New("its session was replaced by another")
