@@ -43,10 +43,11 @@ type authTransport struct {
 }
 
 // failedCure is an attempt to replace a token that came to nothing. Requests
-// that were rejected together share it.
+// that were rejected together share it, until somebody signs in.
 type failedCure struct {
 	token     Token
 	challenge string
+	stamp     string // of the token source, where it has one
 	err       error
 	at        time.Time
 }
@@ -185,8 +186,11 @@ func (t *authTransport) replace(ctx context.Context, rejected Token, challenge [
 	if t.token != rejected && t.token != "" {
 		return t.token, nil
 	}
-	asked := strings.Join(challenge, "\n")
-	if t.failed.err != nil && t.failed.token == rejected && t.failed.challenge == asked && time.Since(t.failed.at) < cureMemory {
+	attempt := failedCure{token: rejected, challenge: strings.Join(challenge, "\n")}
+	if s, ok := t.tokens.(SignIner); ok {
+		attempt.stamp = s.Stamp()
+	}
+	if t.failed.stands(attempt) {
 		return "", t.failed.err
 	}
 	if wait, ok := t.brake.allow(maxRefreshes, refreshWindow); !ok {
@@ -197,13 +201,19 @@ func (t *authTransport) replace(ctx context.Context, rejected Token, challenge [
 	if err != nil {
 		t.token = ""
 		if ctx.Err() == nil { // whoever gave up speaks for nobody else
-			t.failed = failedCure{rejected, asked, err, time.Now()}
+			attempt.err, attempt.at = err, time.Now()
+			t.failed = attempt
 		}
 		return "", err
 	}
 	t.failed = failedCure{}
 	t.token, t.expires = token, expires
 	return token, nil
+}
+
+// stands reports that the attempt would fail in the same way again.
+func (f failedCure) stands(attempt failedCure) bool {
+	return f.err != nil && f.token == attempt.token && f.challenge == attempt.challenge && f.stamp == attempt.stamp && time.Since(f.at) < cureMemory
 }
 
 // brake bounds how often something happens within a window of time. It is

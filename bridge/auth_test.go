@@ -220,6 +220,48 @@ func TestRejectedTogetherFailTogether(t *testing.T) {
 	})
 }
 
+// A sign-in ends the memory of what failed before it: the request that has waited
+// for it gets the new token, however fast that was.
+func TestSignInEndsTheMemoryOfFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &stampedElevator{elevator{token: "0", err: errNobody}, "1"}
+		g := &guard{by: func(token string) (int, string) {
+			if token == "more" {
+				return 200, ""
+			}
+			return 403, `Bearer error="insufficient_scope", scope="Write"`
+		}}
+		at := &authTransport{base: g, tokens: src, origin: "https://x.example"}
+		try := func() error {
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://x.example/mcp", nil)
+			resp, err := at.RoundTrip(req)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return err
+		}
+		for range 3 {
+			if err := try(); !errors.Is(err, ErrSignInNeeded) {
+				t.Errorf("error %v", err)
+			}
+		}
+		src.elevated, src.stamp = []string{"more"}, "2"
+		if err := try(); err != nil || len(src.calls) != 2 {
+			t.Errorf("%d attempts, %v", len(src.calls), err)
+		}
+	})
+}
+
+// stampedElevator is a source that tells when somebody has signed in.
+type stampedElevator struct {
+	elevator
+	stamp string
+}
+
+func (s *stampedElevator) SignIn(context.Context, <-chan struct{}, func(Prompt)) error { return nil }
+func (s *stampedElevator) Unable() error                                               { return nil }
+func (s *stampedElevator) Stamp() string                                               { return s.stamp }
+
 // Checklist 47: a redirect or an HTTP+SSE endpoint on another origin gets no
 // token, through the whole bridge.
 func TestRow47CrossOriginGetsNoToken(t *testing.T) {

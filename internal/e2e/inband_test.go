@@ -104,6 +104,8 @@ const bigCall = `"name":"big","arguments":{"bytes":3}`
 // page is where a person signs in, and with which code.
 type page struct{ url, code string }
 
+var toOpen = regexp.MustCompile(`Open (\S+) and enter the code ([A-Z0-9]+)\.`)
+
 var codeToEnter = regexp.MustCompile(`enter the code ([A-Z0-9]+)`)
 
 // asksFor begins the request and returns the page that it leads to, by whatever
@@ -134,7 +136,19 @@ func (g *guest) asksFor(ctx context.Context, method, members string) (at page, d
 			return at, func() message { return g.answer(ctx, id) }
 		}
 	}
-	// The model calls the tool, tells the person, and repeats the request.
+	// The model tells the person, and repeats the request.
+	repeated := func() message {
+		for {
+			// It may take the bridge a moment to see a sign-in that was made elsewhere.
+			if m := g.ask(ctx, method, members); m.Error == nil {
+				return m
+			}
+		}
+	}
+	g.refused(first)
+	if at := toOpen.FindStringSubmatch(first.Error.Message); at != nil {
+		return page{at[1], at[2]}, repeated // the error has it already
+	}
 	g.refused(first, "sign_in", "mcpctl login "+g.s.url)
 	m := g.ask(ctx, "tools/call", `"name":"sign_in"`)
 	var r struct {
@@ -146,14 +160,7 @@ func (g *guest) asksFor(ctx context.Context, method, members string) (at page, d
 	if err := json.Unmarshal(m.Result, &r); err != nil || r.StructuredContent.Code == "" {
 		g.t.Fatalf("got %s", m.raw)
 	}
-	return page{r.StructuredContent.URL, r.StructuredContent.Code}, func() message {
-		for {
-			// It may take the bridge a moment to see a sign-in that was made elsewhere.
-			if m := g.ask(ctx, method, members); m.Error == nil {
-				return m
-			}
-		}
-	}
+	return page{r.StructuredContent.URL, r.StructuredContent.Code}, repeated
 }
 
 func (g *guest) pageIn(params json.RawMessage) page {
