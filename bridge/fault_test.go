@@ -673,6 +673,28 @@ func TestFaultRestartMidCall(t *testing.T) {
 	}
 }
 
+// A call whose stream broke and can't be taken up, because the server stays away
+// for long, may have been done: it is answered for, whatever it was that could not
+// be reached in the end.
+func TestFaultOutageMidCall(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.open()
+		w.succeeds(w.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+		slow, notes := w.call("a", "slow", `"ms":60000`), w.call("b", "notes", `"n":10,"ms":1000`)
+		time.Sleep(3 * time.Second)
+		w.down()
+		w.fails(slow, CodeOutcome, "may or may not")
+		w.up()
+		w.succeeds(notes)
+		time.Sleep(time.Hour)
+		for params, n := range w.server.done {
+			if strings.Contains(params, `"slow"`) && n != 1 {
+				t.Errorf("%s was done %d times", params, n)
+			}
+		}
+	})
+}
+
 // A keyring that is locked, or a disk that is full, while the bridge runs is
 // told as what it is; when that has passed the next call works, and nobody had
 // to sign in for it.

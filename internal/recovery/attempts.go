@@ -53,7 +53,7 @@ func (a *attempts) judge(f wire.Frame, err error, repeatable func(wire.Frame) bo
 	switch {
 	case isLasting(err):
 		return false, 0
-	case errors.Is(err, wire.ErrNotSent):
+	case errors.Is(err, wire.ErrNotSent) && !errors.Is(err, wire.ErrNoAnswer):
 		return true, 0
 	case errors.As(err, &status) && !errors.Is(err, wire.ErrNoAnswer):
 		return judgeStatus(f, status, repeatable)
