@@ -110,11 +110,27 @@ func (d *demo) play(ctx context.Context) (err error) {
 
 func (d *demo) url() string       { return d.stack.server.PublicURL() }
 func (d *demo) auditFile() string { return filepath.Join(d.dir, "audit.jsonl") }
-func (d *demo) say(text string)   { _, _ = fmt.Fprintln(d.deps.Stdout, "   "+text) }
+// say is a line of a step. A terminal gets a long one in several, which are
+// indented further.
+func (d *demo) say(text string) {
+	s := newScreen(d.deps.Stdout, d.deps.Getenv)
+	lines := []string{text}
+	if s.terminal && columns(text) > s.width-3 {
+		lines = wrapWords(text, s.width-5)
+	}
+	for i, line := range lines {
+		if i > 0 {
+			line = "  " + line
+		}
+		_ = s.line("   %s", line) // as before: what can't be shown is not shown
+	}
+}
+
 
 func (d *demo) head(text string) {
 	d.step++
-	_, _ = fmt.Fprintf(d.deps.Stdout, "\n%d. %s\n", d.step, text)
+	_, _ = fmt.Fprintln(d.deps.Stdout)
+	_ = newScreen(d.deps.Stdout, d.deps.Getenv).prose("%d. %s", d.step, text)
 }
 
 // refusedWithoutToken calls a tool without a token.

@@ -103,22 +103,3 @@ func showsUnicode(getenv func(string) string) bool {
 	}
 	return getenv("SystemRoot") != ""
 }
-
-// wrapWords breaks text into lines of at most room columns, but for words that
-// are longer: those get a line of their own.
-func wrapWords(text string, room int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case columns(line)+1+columns(word) > room:
-			lines = append(lines, line)
-			line = word
-		default:
-			line += " " + word
-		}
-	}
-	return append(lines, line)
-}

@@ -36,7 +36,7 @@ func addServer(deps Deps, o installOptions) error {
 			return after, err
 		}
 		if !o.force {
-			return nil, takenError(config, doc, server)
+			return nil, takenError(config, doc, server, o.dryRun)
 		}
 		replaced = true
 		return config.Add(doc, server, true)
@@ -78,7 +78,7 @@ func (o installOptions) change(deps Deps, config desktop.Config, edit editFunc) 
 
 // takenError says what has the name. Its arguments stay unsaid: they may hold a
 // secret.
-func takenError(config desktop.Config, doc []byte, server desktop.Server) error {
+func takenError(config desktop.Config, doc []byte, server desktop.Server, dryRun bool) error {
 	what := "another command"
 	if servers, err := config.Servers(doc); err == nil {
 		at := slices.IndexFunc(servers, func(s desktop.Server) bool { return s.Name == server.Name })
@@ -91,8 +91,12 @@ func takenError(config desktop.Config, doc []byte, server desktop.Server) error 
 			}
 		}
 	}
-	return fmt.Errorf("%s has a server called %q already, which starts %s.\nChoose another name with --name, or replace it with --force; add --dry-run to see the change first",
-		config.Path, server.Name, what)
+	advice := "replace it with --force; add --dry-run to see the change first"
+	if dryRun {
+		advice = "see with --force what replacing it would change"
+	}
+	return fmt.Errorf("%s has a server called %q already, which starts %s.\nChoose another name with --name, or %s",
+		config.Path, server.Name, what, advice)
 }
 
 // installResult is a change as -o json prints it. The field names are stable.
@@ -123,16 +127,16 @@ func printAdded(deps Deps, o installOptions, change desktop.Change, server deskt
 	config := change.Config
 	switch {
 	case !change.Changed():
-		return s.line("%s has %q already, in %s.", config.Client.Name, server.Name, config.Path)
+		return s.prose("%s has %q already, in %s.", config.Client.Name, server.Name, config.Path)
 	case o.dryRun:
 		_, err := fmt.Fprintln(deps.Stderr, "Nothing was changed. Leave out --dry-run to do it.")
 		return err
 	}
-	if err := s.line("Added %q to %s, in %s.", server.Name, config.Client.Name, config.Path); err != nil {
+	if err := s.prose("Added %q to %s, in %s.", server.Name, config.Client.Name, config.Path); err != nil {
 		return err
 	}
 	if change.Backup != "" {
-		if err := s.line("The file as it was: %s", change.Backup); err != nil {
+		if err := s.prose("The file as it was: %s", change.Backup); err != nil {
 			return err
 		}
 	}
@@ -140,17 +144,17 @@ func printAdded(deps Deps, o installOptions, change desktop.Change, server deskt
 	if sys, err := desktop.Local(deps.Getenv); err == nil && !config.Client.Installed(sys) {
 		next = config.Client.Name + " has left no other traces here: is it installed?"
 	}
-	if err := s.line("%s", next); err != nil {
+	if err := s.prose("%s", next); err != nil {
 		return err
 	}
 	if config.Scope == desktop.Workspace && !o.npx {
-		if err := s.line("Others who use this folder need mcpctl at the same path; --npx spares them that."); err != nil {
+		if err := s.prose("Others who use this folder need mcpctl at the same path; --npx spares them that."); err != nil {
 			return err
 		}
 	}
 	if profiles, err := openProfiles(deps); err == nil {
 		if _, err := profiles.Load(o.url); errors.Is(err, profile.ErrNotFound) {
-			return s.line("If the server wants a sign-in, run: mcpctl login %s", o.url)
+			return s.prose("If the server wants a sign-in, run: mcpctl login %s", o.url)
 		}
 	}
 	return nil
@@ -185,7 +189,7 @@ func undoInstall(deps Deps, o installOptions) error {
 	}
 	s := newScreen(deps.Stdout, deps.Getenv)
 	if undo.After == nil {
-		return s.line("Removed %s, which was not there before.", undo.Config.Path)
+		return s.prose("Removed %s, which was not there before.", undo.Config.Path)
 	}
-	return s.line("%s is as it was before.", undo.Config.Path)
+	return s.prose("%s is as it was before.", undo.Config.Path)
 }

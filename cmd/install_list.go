@@ -94,7 +94,7 @@ func commandFound(deps Deps, command string) bool {
 
 func printClients(s screen, list []clientStatus) error {
 	if len(list) == 0 {
-		return s.line("No AI client that mcpctl knows has left traces here.")
+		return s.prose("No AI client that mcpctl knows has left traces here.")
 	}
 	for i, c := range list {
 		title := c.Name

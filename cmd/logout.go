@@ -59,8 +59,7 @@ func logoutAll(ctx context.Context, deps Deps) error {
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("signing out: %w", err)
 	}
-	_, err = fmt.Fprintln(deps.Stdout, "Signed out everywhere. Tokens and their key are erased.")
-	return err
+	return newScreen(deps.Stdout, deps.Getenv).prose("Signed out everywhere. Tokens and their key are erased.")
 }
 
 func eraseStore(ctx context.Context, dev bool) error {
@@ -116,8 +115,7 @@ func logoutOne(ctx context.Context, deps Deps, url string) error {
 	if err != nil {
 		return fmt.Errorf("erasing tokens: %w", err)
 	}
-	_, err = fmt.Fprintln(deps.Stdout, text)
-	return err
+	return newScreen(deps.Stdout, deps.Getenv).prose("%s", text)
 }
 
 func signOut(ctx context.Context, deps Deps, p profile.Profile) error {

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -201,10 +199,9 @@ func listLogs(o logsOptions, dir string) error {
 		_, err := fmt.Fprintf(o.deps.Stderr, "No bridge has kept a log yet (looked in %s).\n", dir)
 		return err
 	}
-	t := tabwriter.NewWriter(o.deps.Stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "SERVER\tLAST WRITTEN\tSIZE\tFILE")
+	var rows [][]string
 	for _, l := range logs {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%d kB\t%s\n", strings.TrimSpace(l.Server), l.Updated.Local().Format(time.DateTime), (l.Size+999)/1000, l.File)
+		rows = append(rows, []string{oneLine(l.Server), l.Updated.Local().Format(time.DateTime), fmt.Sprintf("%d kB", (l.Size+999)/1000), l.File})
 	}
-	return t.Flush()
+	return newScreen(o.deps.Stdout, o.deps.Getenv).table([]string{"SERVER", "LAST WRITTEN", "SIZE", "FILE"}, rows)
 }

@@ -34,7 +34,7 @@ func scriptVariables(work string) map[string]string {
 		"BROWSER":                  "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "SSH_CONNECTION": "", "SSH_TTY": "", "CODESPACES": "",
 		// Programs built with -race would sleep a second before they exit.
 		"GORACE": "atexit_sleep_ms=0",
-		"TERM":   "xterm", "NO_COLOR": "",
+		"TERM":   "xterm", "NO_COLOR": "", "LANG": "", "LC_ALL": "",
 		// What fakebrowser does.
 		"PERSON": "", "VISITED": filepath.Join(work, "visited"),
 		// Where the servers are: set by the commands that start them.
@@ -63,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"interrupt":  cmdInterrupt,
 			"signin":     cmdSignIn,
 			"ttysignin":  cmdTTYSignIn,
+			"tty":        cmdTTY,
 			"serve":      cmdServe,
 			"stop":       cmdStop,
 			"hangup":     cmdHangup,

@@ -46,21 +46,23 @@ func askAnswers(ctx context.Context, ui *callUI, a registration.Answers, given f
 		q.text(&a.Name, "Name shown to people", filled.Name, check("name", func(p *registration.Answers, s string) { p.Name = s }))
 	}
 	if !given("scope") {
-		q.list(&a.Scopes, "Scopes of people's clients", filled.Scopes, check("scopes", func(p *registration.Answers, s string) { p.Scopes = words(s) }))
+		q.list(&a.Scopes, "Scopes that clients ask for", filled.Scopes, check("scopes", func(p *registration.Answers, s string) { p.Scopes = words(s) }))
 		filled.Scopes = a.Scopes
 	}
 	if !given("role") {
 		q.list(&a.Roles, "App roles, if any, like Mcp.Invoke", nil, check("roles", func(p *registration.Answers, s string) { p.Roles = words(s) }))
 	}
 	if !given("client") {
-		ui.note("  " + ui.screen.dim(strings.Join(registration.ClientNames(), " ")))
-		q.list(&a.Clients, "Clients of people's", nil, check("clients", func(p *registration.Answers, s string) { p.Clients = words(s) }))
+		for _, line := range wrap("Known: "+strings.Join(registration.ClientNames(), ", "), ui.screen.width-2) {
+			ui.note("  " + ui.screen.dim(line))
+		}
+		q.list(&a.Clients, "Clients that people use, if known", nil, check("clients", func(p *registration.Answers, s string) { p.Clients = words(s) }))
 	}
 	if !given("assignment-required") {
 		q.yes(&a.AssignmentRequired, "Admit only people and groups who are assigned?", false)
 	}
 	if !given("on-behalf-of") {
-		q.yes(&a.OnBehalfOf, "Shall the server act for callers at Microsoft Graph?", false)
+		q.yes(&a.OnBehalfOf, "Should the server act for callers at Microsoft Graph (On-Behalf-Of)?", false)
 	}
 	if a.OnBehalfOf && !given("credential") {
 		q.credential(&a.Credential, given)
@@ -69,7 +71,7 @@ func askAnswers(ctx context.Context, ui *callUI, a registration.Answers, given f
 }
 
 func (q *asking) credential(c *registration.Credential, given func(string) bool) {
-	q.text(&c.Kind, "Credential of the server ("+strings.Join(registration.CredentialKinds[:4], ", ")+")", registration.CredentialManagedIdentity, func(s string) string {
+	q.text(&c.Kind, "Credential of the server: "+strings.Join(registration.CredentialKinds[:4], ", "), registration.CredentialManagedIdentity, func(s string) string {
 		if slices.Contains(registration.CredentialKinds[:4], s) {
 			return ""
 		}

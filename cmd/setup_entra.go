@@ -233,7 +233,11 @@ func setupNext(o setupEntraOptions, a registration.Answers, ids registration.IDs
 	}
 	lines = append(lines, "The rest is in "+filepath.Join(o.out, registration.GuideFile)+".")
 	for _, line := range lines {
-		if err := s.line("%s", line); err != nil {
+		say := s.prose
+		if strings.HasPrefix(line, " ") {
+			say = s.line // to be copied
+		}
+		if err := say("%s", line); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ func writeSetup(ctx context.Context, ui *callUI, o setupEntraOptions, files []re
 	}
 	s := newScreen(o.deps.Stdout, o.deps.Getenv)
 	if len(changes) == 0 {
-		return true, s.line("The files in %s are up to date.", o.out)
+		return true, s.prose("The files in %s are up to date.", o.out)
 	}
 	replaces := false
 	for _, c := range changes {
@@ -84,7 +84,7 @@ func writeSetup(ctx context.Context, ui *callUI, o setupEntraOptions, files []re
 		}
 	}
 	if slices.ContainsFunc(changes, keepsFormer) {
-		return true, s.line("Your former %s is kept as %s.bak.", registration.ConfigFile, registration.ConfigFile)
+		return true, s.prose("Your former %s is kept as %s.bak.", registration.ConfigFile, registration.ConfigFile)
 	}
 	return true, nil
 }

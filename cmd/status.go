@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -86,7 +84,7 @@ func runStatus(ctx context.Context, deps Deps, out outputFlag) error {
 	if out.json() {
 		err = writeJSON(deps.Stdout, map[string]any{"profiles": statuses, "token_stores": stores})
 	} else {
-		err = printStatus(deps.Stdout, statuses, stores)
+		err = printStatus(newScreen(deps.Stdout, deps.Getenv), statuses, stores)
 	}
 	switch {
 	case err != nil:
@@ -115,28 +113,29 @@ func inspectStore(ctx context.Context, dev bool) (storeStatus, error) {
 	return s, nil
 }
 
-func printStatus(w io.Writer, profiles []profileStatus, stores []storeStatus) error {
+func printStatus(s screen, profiles []profileStatus, stores []storeStatus) error {
 	if len(profiles) == 0 {
 		return nil
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "SERVER\tSIGNED IN AS\tTENANT\tSINCE")
+	var rows [][]string
 	for _, p := range profiles {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.URL, p.Username, p.TenantID, p.Updated.Local().Format(time.DateTime))
+		rows = append(rows, []string{p.URL, p.Username, p.TenantID, p.Updated.Local().Format(time.DateTime)})
 	}
-	if err := t.Flush(); err != nil {
+	if err := s.table([]string{"SERVER", "SIGNED IN AS", "TENANT", "SINCE"}, rows); err != nil {
 		return err
 	}
-	for _, s := range stores {
-		line := fmt.Sprintf("Tokens: %s, %s", s.Path, s.State)
-		if s.Backend != "" {
-			line += "; key in the " + storeName(s.Backend)
+	for _, store := range stores {
+		line := fmt.Sprintf("Tokens: %s, %s", store.Path, store.State)
+		if store.Backend != "" {
+			line += "; key in the " + storeName(store.Backend)
 		}
-		if s.Error != "" {
-			line += "\n  " + s.Error
-		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
+		if err := s.prose("%s", line); err != nil {
 			return err
+		}
+		if store.Error != "" {
+			if err := s.line("  %s", store.Error); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

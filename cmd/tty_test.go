@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/creack/pty"
@@ -42,4 +43,49 @@ func cmdTTYSignIn(ts *testscript.TestScript, neg bool, args []string) {
 	<-read
 	_, _ = fmt.Fprint(ts.Stdout(), strings.ReplaceAll(p.stdout.String(), "\r\n", "\n"))
 	wantExit(ts, args[0], exitCode(ts, p.err))
+}
+
+// cmdTTY runs mcpctl on a terminal of so many columns, which is the script's
+// stdout, and wants its lines to fit: «tty COLUMNS CODE ARG...».
+func cmdTTY(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: tty COLUMNS CODE ARG...")
+	}
+	width, err := strconv.ParseUint(args[0], 10, 16)
+	ts.Check(err)
+	p := newProcess(ts, append([]string{"mcpctl"}, args[2:]...))
+	screen, terminal, err := pty.Open()
+	ts.Check(err)
+	defer screen.Close()
+	ts.Check(pty.Setsize(screen, &pty.Winsize{Rows: 40, Cols: uint16(width)}))
+	p.cmd.Stdin, p.cmd.Stdout = terminal, terminal
+	p.start(ts)
+	_ = terminal.Close()
+	_, _ = io.Copy(&p.stdout, screen) // ends with an error when the program does
+	<-p.done
+	text := strings.ReplaceAll(p.stdout.String(), "\r\n", "\n")
+	_, _ = fmt.Fprint(ts.Stdout(), text)
+	_, _ = fmt.Fprint(ts.Stderr(), p.stderr.String())
+	wantExit(ts, args[1], exitCode(ts, p.err))
+	for line := range strings.Lines(text) {
+		if plain := escapeSequence.ReplaceAllString(strings.TrimRight(line, "\n"), ""); !fits(plain, int(width)) {
+			ts.Fatalf("%d columns on a terminal of %d: %q", columns(plain), width, plain)
+		}
+	}
+}
+
+var escapeSequence = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
+
+// fits reports whether a line fits a terminal, but for one word that can't be
+// broken: an address or a path.
+func fits(line string, width int) bool {
+	longest := 0
+	for word := range strings.FieldsSeq(line) {
+		longest = max(longest, columns(word))
+	}
+	room := columns(line)
+	if longest > width/2 {
+		room -= longest
+	}
+	return room <= width
 }

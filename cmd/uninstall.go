@@ -68,12 +68,12 @@ func runUninstall(deps Deps, o installOptions) error {
 	}
 	s := newScreen(deps.Stdout, deps.Getenv)
 	if change.After == nil {
-		return s.line("Removed %q from %s, and with it %s, which was made for it.", o.name, config.Client.Name, config.Path)
+		return s.prose("Removed %q from %s, and with it %s, which was made for it.", o.name, config.Client.Name, config.Path)
 	}
-	if err := s.line("Removed %q from %s, in %s.", o.name, config.Client.Name, config.Path); err != nil {
+	if err := s.prose("Removed %q from %s, in %s.", o.name, config.Client.Name, config.Path); err != nil {
 		return err
 	}
-	return s.line("The file as it was: %s", change.Backup)
+	return s.prose("The file as it was: %s", change.Backup)
 }
 
 // mayRemove refuses an entry that is not there, or not ours.

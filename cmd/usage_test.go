@@ -131,3 +131,41 @@ func TestFlagsNameTheirValues(t *testing.T) {
 		})
 	})
 }
+
+// Each command is used in a script as people use it, and on a narrow terminal
+// where it shows something there.
+func TestEveryCommandHasScripts(t *testing.T) {
+	var all, narrow strings.Builder
+	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		into := &all
+		if filepath.Base(file) == "narrow.txtar" {
+			into = &narrow
+		}
+		into.Write(data)
+	}
+	// These speak with programs, show what a server says as it is, or run until
+	// they are interrupted; some have tests of their own on terminals.
+	elsewhere := []string{"bridge", "serve", "login", "token", "call", "completion"}
+	// The scripts' own commands that stand for one of mcpctl's.
+	standsFor := map[string]string{"login": "signin ", "bridge": "rpc ", "serve": "serve "}
+	everyCommand(t, func(t *testing.T, c *cobra.Command, words []string) {
+		if len(words) == 0 {
+			return
+		}
+		name := strings.Join(words, " ")
+		if !strings.Contains(all.String(), " mcpctl "+name) && !strings.Contains(all.String(), "\n"+standsFor[name]) {
+			t.Errorf("no script uses mcpctl %s", name)
+		}
+		if !slices.Contains(elsewhere, words[0]) && !strings.Contains(narrow.String(), " "+name) && c.Runnable() {
+			t.Errorf("narrow.txtar does not show mcpctl %s", name)
+		}
+	})
+}

@@ -12,11 +12,9 @@ import (
 // Adding servers to any document and removing them again, in any order, gives
 // the original bytes, whatever the document's style.
 func TestAddAndRemoveGivesTheOriginal(t *testing.T) {
-	// One client for each language, and each shape of entries.
-	for _, id := range []string{"claude-code", "vscode", "opencode", "codex", "continue"} {
-		t.Run(id, func(t *testing.T) {
-			config := config(t, id)
-			c := config.Client
+	for _, c := range Clients() {
+		t.Run(c.ID, func(t *testing.T) {
+			config := config(t, c.ID)
 			rapid.Check(t, func(t *rapid.T) {
 				doc := drawDocument(t, c)
 				if _, err := config.Servers(doc); err != nil {
