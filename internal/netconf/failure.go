@@ -117,11 +117,14 @@ func (n *Network) explain(r *http.Request, err error) error {
 	case "dial":
 		if script := n.Script(); script != "" {
 			return &Error{Err: err, Text: fmt.Sprintf("%s (this machine is set up with the proxy script %s, which mcpctl does not run; ask for the proxy's address and add --proxy http://HOST:PORT)",
-				err, script)}
+				sentence(err), script)}
 		}
 	}
 	return err
 }
+
+// sentence is an error's text without a full stop: those of Windows have one.
+func sentence(err error) string { return strings.TrimSuffix(err.Error(), ".") }
 
 // forbids reports a refusal that is about the person or the server, not about
 // the moment.
@@ -133,7 +136,7 @@ func forbids(op *net.OpError) bool {
 func explainProxy(host, source string, op *net.OpError) string {
 	var refusal *ProxyRefusal
 	if !errors.As(op, &refusal) {
-		return fmt.Sprintf("The proxy %s, from %s, could not be used: %s. Check its address; --proxy none connects without it.", host, source, op.Err)
+		return fmt.Sprintf("The proxy %s, from %s, could not be used: %s. Check its address; --proxy none connects without it.", host, source, sentence(op.Err))
 	}
 	switch refusal.Status {
 	case http.StatusProxyAuthRequired:
