@@ -23,6 +23,10 @@ func (t *Translator) initialize(ctx context.Context, f wire.Frame) error {
 		if taken || err != nil {
 			return err
 		}
+		if t.opts.Mode != ModeAuto {
+			return t.opts.Deliver(ctx, wire.NewError(f.ID, wire.CodeInvalidParams,
+				"The server does not speak MCP "+t.opts.Mode+", the only revision that it is to be spoken to with", nil))
+		}
 	}
 	answer, err := t.ask(ctx, f)
 	defer answer.Release()
