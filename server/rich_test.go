@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -47,6 +48,7 @@ func playRich() {
 
 type richMessage struct {
 	message
+	line   []byte // as it came
 	Params struct {
 		Name      string          `json:"name"`
 		URI       string          `json:"uri"`
@@ -69,6 +71,7 @@ func (r *rich) serve(in *bufio.Reader) int {
 		if err := json.Unmarshal(line, &m); err != nil {
 			return 9
 		}
+		m.line = bytes.TrimSuffix(line, []byte("\n"))
 		r.handle(m)
 		if in.Buffered() == 0 {
 			_ = r.out.Flush()
@@ -108,6 +111,11 @@ func (r *rich) handle(m richMessage) {
 		}
 	case "tools/call":
 		r.tool(m)
+	case "vendor/show", "tasks/get": // nothing that the gateway knows
+		r.say(`"method":"notifications/vendor/seen","params":{"z":9007199254740993,"a":1e400}`)
+		r.say(`"id":%s,"result":{"line":%q,"z":9007199254740993,"a":1e400},"vendor":{"top":true}`, m.ID, m.line)
+	case "notifications/vendor/told":
+		r.say(`"method":"notifications/vendor/seen","params":{"line":%q}`, m.line)
 	case "":
 		if call := r.asked[string(m.ID)]; call != nil {
 			delete(r.asked, string(m.ID))

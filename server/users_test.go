@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -175,24 +174,32 @@ func TestAnotherPersonsNames(t *testing.T) {
 	}
 }
 
-// The same over HTTP+SSE: the address of the session is all there is to know.
+// The same over HTTP+SSE. Grace knows the whole address of Ada's session.
 func TestAnotherPersonsSSE(t *testing.T) {
 	w := start(t, richUpstream(t, "files"))
-	s := w.sse(w.token(w.sample.Ada))
-	s.begin("wait", `{}`)
-	var address string
-	for line := range strings.Lines(w.log.String()) {
-		var r map[string]any
-		if json.Unmarshal([]byte(line), &r) == nil && r["session"] != nil {
-			address = fmt.Sprint(r["session"])
+	ada, grace := w.token(w.sample.Ada), w.token(w.sample.Grace)
+	stream := w.events(ada, http.MethodGet, "/sse", "")
+	_, address := stream.next()
+	if !strings.HasPrefix(address, "/messages?") {
+		t.Fatalf("the address of the session is %q", address)
+	}
+	for _, body := range []string{
+		`{"jsonrpc":"2.0","id":1,"method":"ping"}`,
+		`{"jsonrpc":"2.0","id":1,"result":{}}`,
+		`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`,
+	} {
+		if resp, text := w.do(http.MethodPost, address, grace, body); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %s %s", body, resp.Status, text)
 		}
 	}
-	if len(address) != 8 {
-		t.Errorf("the log names the session %q: no more than 8 characters of it may be there", address)
+	if resp, text := w.do(http.MethodPost, address, ada, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":`+hello(`{}`)+`}`); resp.StatusCode != http.StatusAccepted {
+		t.Errorf("Ada herself: %s %s", resp.Status, text)
 	}
-	resp, body := w.do(http.MethodPost, "/messages?session_id="+address, w.token(w.sample.Grace), `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
-	if resp.StatusCode < 400 || resp.StatusCode > 404 {
-		t.Errorf("got %s %s", resp.Status, body)
+	if _, data := stream.next(); !strings.Contains(data, `"id":1,"result"`) {
+		t.Errorf("Ada got %s", data)
+	}
+	if _, id, _ := strings.Cut(address, "="); strings.Contains(w.log.String(), id) {
+		t.Error("the whole address is in the log")
 	}
 }
 
