@@ -29,6 +29,8 @@ type settings struct {
 	policy *policy.Policy
 	limits gateway.LimitOptions
 	cache  []gateway.CacheRule
+
+	sessions wire.SessionBounds
 }
 
 func newSettings(c Config) (*settings, error) {
@@ -36,7 +38,10 @@ func newSettings(c Config) (*settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the policy: %w", err)
 	}
-	return &settings{policy: rules, limits: c.limitOptions(), cache: c.cacheRules()}, nil
+	return &settings{
+		policy: rules, limits: c.limitOptions(), cache: c.cacheRules(),
+		sessions: wire.SessionBounds{All: c.Limits.Sessions, PerOwner: c.Limits.SessionsPerUser, IdleTTL: c.Limits.SessionIdle},
+	}, nil
 }
 
 // namedUpstream is an upstream as the configuration names it.
@@ -66,7 +71,7 @@ func (s *Server) openEndpoints(upstreams []namedUpstream, version string) (err e
 	if e.replica, err = gateway.NewReplica(gateway.ReplicaOptions{Store: e.store, Caller: carriedCaller{}, Logger: s.log}); err != nil {
 		return err
 	}
-	s.onReload([]string{"policy", "cache", "limits.requests_per_minute", "limits.burst", "limits.concurrent_requests", "limits.tools", "upstreams[].requests_per_minute", "upstreams[].concurrent_requests"},
+	s.onReload([]string{"policy", "cache", "limits.requests_per_minute", "limits.burst", "limits.concurrent_requests", "limits.tools", "limits.sessions_per_user", "limits.sessions", "limits.session_idle", "upstreams[].requests_per_minute", "upstreams[].concurrent_requests"},
 		func(_, next Config) (func(), error) {
 			changed, err := newSettings(next)
 			return func() { e.settings.Store(changed) }, err
@@ -138,18 +143,16 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 		return err
 	}
 	front := wire.FrontOptions{
-		Owner:               func(r *http.Request) string { return principal(r.Context()) }, // never "": the guard is before it
-		Serve:               gw.Serve,
-		Stateless:           gw.Stateless,
-		CheckParams:         s.checkedParams(gw.CheckParams),
-		MaxMessage:          int(s.cfg.Limits.Body),
-		MaxSessionsPerOwner: s.cfg.Limits.SessionsPerUser,
-		MaxSessions:         s.cfg.Limits.Sessions,
-		IdleTTL:             s.cfg.Limits.SessionIdle,
-		MaxPending:          s.cfg.Limits.PendingRequests,
-		Queue:               s.cfg.Limits.Queue,
-		CheckOrigin:         func(*http.Request, string) bool { return true }, // pages has decided
-		Logger:              s.log,
+		Owner:       func(r *http.Request) string { return principal(r.Context()) }, // never "": the guard is before it
+		Serve:       gw.Serve,
+		Stateless:   gw.Stateless,
+		CheckParams: s.checkedParams(gw.CheckParams),
+		MaxMessage:  int(s.cfg.Limits.Body),
+		Bounds:      func() wire.SessionBounds { return e.settings.Load().sessions },
+		MaxPending:  s.cfg.Limits.PendingRequests,
+		Queue:       s.cfg.Limits.Queue,
+		CheckOrigin: func(*http.Request, string) bool { return true }, // pages has decided
+		Logger:      s.log,
 	}
 	streams, sse := front, front
 	serve := e.replica.Share(&streams, gateway.FrontShare{Scope: path, Resumable: true, KeepBytes: int(s.cfg.Limits.EventBytes)})

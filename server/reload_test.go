@@ -2,10 +2,12 @@ package server_test
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mcpctl/mcpctl/server"
 )
@@ -107,6 +109,43 @@ func TestReloadOfWhoMayComeIn(t *testing.T) {
 	}
 	if f, _ := s.tool("whoami", `{}`); f.Failed {
 		t.Errorf("the session is gone: %s", f.Raw)
+	}
+}
+
+// How many sessions there may be changes while those that are open go on.
+func TestReloadOfSessionBounds(t *testing.T) {
+	w := start(t, commandUpstream(t), func(o *server.Options) { o.Config.Limits.SessionsPerUser = 1 })
+	token := w.token(w.sample.Ada)
+	busy := func() *session {
+		s := w.streamable(token)
+		s.begin("silent", `{}`) // so that it is not idle, and no other takes its place
+		return s
+	}
+	first := busy()
+	open := func() int {
+		resp, _ := w.do("POST", "/mcp", token, initialize)
+		return resp.StatusCode
+	}
+	if status := open(); status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
+		t.Errorf("above the bound: %d", status)
+	}
+	if err := w.takeOver(func(c *server.Config) { c.Limits.SessionsPerUser, c.Limits.SessionIdle = 2, time.Hour }); err != nil {
+		t.Fatal(err)
+	}
+	second := busy()
+	if err := w.takeOver(func(c *server.Config) { c.Limits.SessionsPerUser = 1 }); err != nil {
+		t.Fatal(err)
+	}
+	if status := open(); status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
+		t.Errorf("above the lowered bound: %d", status)
+	}
+	for _, s := range []*session{first, second} {
+		if f, _ := s.tool("echo", `{"a":1}`); f.Failed {
+			t.Errorf("an open session ended: %s", f.Raw)
+		}
+	}
+	if strings.Contains(w.log.String(), "need a restart") || !strings.Contains(w.log.String(), "limits.session_idle, limits.sessions_per_user") {
+		t.Errorf("the log does not say what changed:\n%s", w.log)
 	}
 }
 

@@ -56,6 +56,11 @@ type FrontOptions struct {
 	MaxCalls, MaxCallsPerOwner, MaxListensPerOwner int
 	// IdleTTL ends a session that no client was connected to for so long (30 min).
 	IdleTTL time.Duration
+	// Bounds, where set, returns what MaxSessions, MaxSessionsPerOwner and IdleTTL
+	// are now, in place of these fields; zero is their default. It may be called at
+	// any time, must not block, and what it returns may change: a lower bound ends
+	// no session that is open, but for one that has been idle for too long.
+	Bounds func() SessionBounds
 	// KeepAlive is the pause after which a comment is sent on a silent event
 	// stream (15 s). A POST without a message for so long becomes such a stream.
 	KeepAlive time.Duration
@@ -171,7 +176,7 @@ func (f *front) open(r *http.Request) (*Session, error) {
 		return nil, errShuttingDown
 	}
 	var evicted *Session
-	if mine := f.owners[owner]; len(mine) >= f.opts.MaxSessionsPerOwner || len(f.sessions) >= f.opts.MaxSessions {
+	if mine, b := f.owners[owner], f.bounds(); len(mine) >= b.PerOwner || len(f.sessions) >= b.All {
 		// One owner's flood must not cost another owner's session.
 		if evicted = longestIdle(mine); evicted == nil {
 			f.refused++
@@ -264,8 +269,9 @@ func (f *front) all() []*Session {
 // sweep ends idle sessions, and keeps the others registered, until the front
 // closes.
 func (f *front) sweep() {
-	pause := min(f.opts.IdleTTL, cancelGrace) / 2
-	tick := time.NewTicker(max(pause, 10*time.Millisecond))
+	idle := f.bounds().IdleTTL
+	pause := func() time.Duration { return max(min(idle, cancelGrace)/2, 10*time.Millisecond) }
+	tick := time.NewTicker(pause())
 	defer tick.Stop()
 	for {
 		select {
@@ -273,10 +279,14 @@ func (f *front) sweep() {
 			return
 		case <-tick.C:
 		}
+		if now := f.bounds().IdleTTL; now != idle {
+			idle = now
+			tick.Reset(pause())
+		}
 		now, sessions := f.opts.Now(), f.all()
 		for _, s := range sessions {
 			s.sweep(now)
-			if last, alone := s.aloneSince(); alone && now.Sub(last) >= f.opts.IdleTTL {
+			if last, alone := s.aloneSince(); alone && now.Sub(last) >= idle {
 				s.end(errIdle, "the session ended because no client was connected")
 			}
 		}

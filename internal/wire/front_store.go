@@ -111,13 +111,13 @@ func (f *front) renew(sessions []*Session) {
 func (s *Session) renewalDue(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return (s.connected > 0 || s.used.After(s.registered)) && now.Sub(s.registered) >= s.front.opts.IdleTTL/4
+	return (s.connected > 0 || s.used.After(s.registered)) && !now.Before(s.renewAt)
 }
 
 func (s *Session) renewed(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.registered = now
+	s.registered, s.renewAt = now, now.Add(s.front.bounds().IdleTTL/4)
 }
 
 // elsewhere answers a request for a session that does not live here, and

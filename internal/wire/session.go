@@ -55,6 +55,7 @@ type Session struct {
 	opened    time.Time // never changes
 	// registered is when FrontOptions.Registry heard of the session last.
 	registered time.Time
+	renewAt    time.Time // when it should hear of it again
 }
 
 // maxInward bounds the messages that wait for Receive. Whoever POSTs more waits
@@ -111,6 +112,7 @@ func newSession(f *front, r *http.Request, id, owner string) *Session {
 		used:    f.opts.Now(),
 	}
 	s.opened, s.registered = s.used, s.used
+	s.renewAt = s.used.Add(f.bounds().IdleTTL / 4)
 	s.unended = context.WithoutCancel(r.Context())
 	s.ctx, s.cancel = context.WithCancel(s.unended)
 	s.streams[0] = s.general

@@ -155,11 +155,12 @@ func (r *Replica) Share(front *wire.FrontOptions, o FrontShare) (serve func(http
 	if o.Resumable {
 		front.Events = events{r.store, state.Keep{Events: keepEvents, Bytes: o.KeepBytes, Age: keepAge}}
 	}
-	idle := front.IdleTTL
-	if idle <= 0 {
-		idle = 30 * time.Minute // what the front takes
+	bounds := front.Bounds
+	if bounds == nil {
+		fixed := wire.SessionBounds{PerOwner: front.MaxSessionsPerOwner, IdleTTL: front.IdleTTL}
+		bounds = func() wire.SessionBounds { return fixed }
 	}
-	front.Registry = &registry{replica: r, scope: o.Scope, ttl: idle, most: front.MaxSessionsPerOwner}
+	front.Registry = &registry{replica: r, scope: o.Scope, bounds: bounds}
 	return func(h http.Handler) {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -15,8 +15,15 @@ import (
 type registry struct {
 	replica *Replica
 	scope   string
-	ttl     time.Duration // of a record that is not renewed
-	most    int           // sessions of one owner, 0: no bound
+	bounds  func() wire.SessionBounds // those of the front, which may change
+}
+
+// ttl is how long a record is good that is not renewed.
+func (g *registry) ttl() time.Duration {
+	if idle := g.bounds().IdleTTL; idle > 0 {
+		return idle
+	}
+	return 30 * time.Minute // what the front takes
 }
 
 // owner is whose a session is in the store: one owner's sessions of another
@@ -26,7 +33,7 @@ func (g *registry) owner(name string) string { return g.scope + "\n" + name }
 func (g *registry) Register(ctx context.Context, id, owner string) error {
 	err := g.replica.store.PutSession(ctx, state.Session{
 		ID: id, Owner: g.owner(owner), Replica: g.replica.id, Created: time.Now(),
-	}, g.ttl, g.most)
+	}, g.ttl(), g.bounds().PerOwner)
 	if errors.Is(err, state.ErrFull) {
 		return wire.ErrTooManySessions
 	}
@@ -34,7 +41,7 @@ func (g *registry) Register(ctx context.Context, id, owner string) error {
 }
 
 func (g *registry) Renew(ctx context.Context, id, owner string) error {
-	s, err := g.replica.store.Session(ctx, id, g.owner(owner), g.ttl)
+	s, err := g.replica.store.Session(ctx, id, g.owner(owner), g.ttl())
 	if err == nil && s.Replica != g.replica.id {
 		return wire.ErrUnknownSession
 	}
@@ -46,7 +53,7 @@ func (g *registry) Remove(ctx context.Context, id, owner string) error {
 }
 
 func (g *registry) Find(ctx context.Context, id, owner string) (http.Handler, error) {
-	s, err := g.replica.store.Session(ctx, id, g.owner(owner), g.ttl)
+	s, err := g.replica.store.Session(ctx, id, g.owner(owner), g.ttl())
 	switch {
 	case err != nil:
 		return nil, unknown(err)
