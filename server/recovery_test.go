@@ -428,3 +428,36 @@ func TestUpstreamDiesDuringACall(t *testing.T) {
 		t.Errorf("called: %v", died)
 	}
 }
+
+// TestUpstreamRestartWithoutASession: nor do clients without a session notice,
+// and those that see several upstreams as one.
+func TestUpstreamRestartWithoutASession(t *testing.T) {
+	u := startRestartable(t)
+	u.lost = losses["404"]
+	for name, w := range map[string]*world{
+		"alone":        start(t, u.upstream()),
+		"among others": start(t, server.Upstream{}, several(u.upstream(), richUpstream(t, "fine"))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			tool := map[string]string{"alone": "write", "among others": "behind__write"}[name]
+			token := w.token(w.sample.Ada)
+			m, s := w.modern(token, "/mcp"), w.streamable(token)
+			for round := range 3 {
+				args := fmt.Sprintf(`{"n":"%s %d"}`, name, round)
+				if f := m.call("1", "tools/call", toolParams(tool, args)); f.Failed || at(f, "result.session") == "" {
+					t.Errorf("without a session: %s", f.Raw)
+				}
+				if f, _ := s.tool(tool, args); f.Failed || at(f, "result.session") == "" {
+					t.Errorf("in a session: %s", f.Raw)
+				}
+				u.down()
+				u.up()
+			}
+		})
+	}
+	for args, n := range u.done {
+		if n != 2 { // once by each client
+			t.Errorf("%s was done %d times", args, n)
+		}
+	}
+}
