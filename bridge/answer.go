@@ -36,6 +36,7 @@ type lastingError interface {
 type explainer struct {
 	url    string
 	tokens TokenSource
+	own    bool // credentials of one's own may be among the headers
 }
 
 // answer builds the one answer that a failed request gets: the server's own
@@ -87,7 +88,10 @@ func (x explainer) explainStatus(status *wire.StatusError, err error) (int, stri
 		if x.tokens != nil {
 			return CodeSignInNeeded, x.tokens.Refused(status.Status, challenge).Error()
 		}
-		return CodeSignInNeeded, fmt.Sprintf("The MCP server at %s answered HTTP %d: it wants a sign-in, and this bridge runs without one. Run: mcpctl login %s", x.url, status.Status, x.url)
+		if x.own {
+			return CodeSignInNeeded, fmt.Sprintf("The MCP server at %s answered HTTP %d: it does not accept the headers that it gets. Check --header and --header-file; or sign in, and leave them out: mcpctl login %s", x.url, status.Status, x.url)
+		}
+		return CodeSignInNeeded, fmt.Sprintf("The MCP server at %s answered HTTP %d: it wants a sign-in. Run: mcpctl login %s, and leave --no-auth out", x.url, status.Status, x.url)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		text := fmt.Sprintf("The MCP server at %s is busy (HTTP %d).", x.url, status.Status)
 		if after := status.Header.Get("Retry-After"); after != "" {

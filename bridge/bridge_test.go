@@ -317,6 +317,16 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Who signs in otherwise than with mcpctl login learns what was not accepted.
+func TestRefusedWithoutASignIn(t *testing.T) {
+	refused := &wire.StatusError{Status: http.StatusUnauthorized}
+	for own, want := range map[bool]string{true: "Check --header and --header-file", false: "Run: mcpctl login https://x/mcp, and leave --no-auth out"} {
+		if code, text := (explainer{url: "https://x/mcp", own: own}).explain(refused); code != CodeSignInNeeded || !strings.Contains(text, want) {
+			t.Errorf("%d %s", code, text)
+		}
+	}
+}
+
 // The server's own JSON-RPC error is the answer, whatever the status.
 func TestServersErrorIsTheAnswer(t *testing.T) {
 	s := newRemoteServer(t, "")

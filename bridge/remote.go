@@ -33,7 +33,7 @@ func connect(opts Options) (conn *wire.ClientConn, woke func(), err error) {
 		MaxInFlight: opts.MaxInFlight,
 		CancelGrace: opts.CancelGrace,
 		EndTimeout:  opts.EndTimeout,
-		Explain:     explainer{url: opts.URL, tokens: opts.Tokens}.answer,
+		Explain:     explainer{url: opts.URL, tokens: opts.Tokens, own: len(opts.Header) > 0}.answer,
 		Logger:      opts.Logger,
 	}, func(deliver wire.Deliver) (wire.Remote, error) {
 		dial := func(deliver wire.Deliver) (wire.Remote, error) {
