@@ -276,8 +276,9 @@ func cmdExpand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// jwt is what the header of every token begins with: {"…
-var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}`)
+// jwt is what the header of every token begins with, {"…, or a refresh token of
+// the development authority.
+var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}|\b[01]\.[A-Za-z0-9_-]{40,}`)
 
 // cmdSecretFree wants files, or stdout and stderr, to hold no token:
 // «secretfree FILE...».

@@ -27,22 +27,22 @@ func (a Answers) Warnings() []string {
 		switch {
 		case i >= 0:
 			list = append(list, fmt.Sprintf("Nobody can verify %s for a tenant. Entra makes an exception for registrations with version 2 tokens, such as this, "+
-				"unless the tenant's policy forbids that: reports differ. If it refuses the Application ID URI, use a domain of your own, or app_id_uri: api.", unverifiable[i]))
+				"unless the tenant's policy forbids that: reports differ. If it refuses the Application ID URI, use a domain of your own, or --app-id-uri api.", unverifiable[i]))
 		case !strings.Contains(host, "."):
-			list = append(list, fmt.Sprintf("%s is no full domain name, and Entra refuses most of those as an Application ID URI. Use a name on a verified domain, or app_id_uri: api.", host))
+			list = append(list, fmt.Sprintf("%s is no full domain name, and Entra refuses most of those as an Application ID URI. Use a name on a verified domain, or --app-id-uri api.", host))
 		default:
-			list = append(list, fmt.Sprintf("%s should be on a domain that the tenant has verified: az rest --method get --url %s/v1.0/domains lists them. If Entra refuses it, verify the domain or use app_id_uri: api.",
+			list = append(list, fmt.Sprintf("%s should be on a domain that the tenant has verified: az rest --method get --url %s/v1.0/domains lists them. If Entra refuses it, verify the domain or use --app-id-uri api.",
 				host, clouds[a.Cloud].graph))
 		}
 	}
 	if a.AppIDURI == AppIDURIAPI {
-		list = append(list, "With app_id_uri: api only clients that leave out the parameter resource can sign in by themselves (AADSTS9010010 otherwise). Those that connect through mcpctl bridge can.")
+		list = append(list, "With --app-id-uri api only clients that leave out the parameter resource can sign in by themselves (AADSTS9010010 otherwise). Those that connect through mcpctl bridge can.")
 	}
 	if a.Credential.Kind == CredentialSecret {
 		list = append(list, "A secret can be copied and expires. A managed identity or a federated credential can't and doesn't, where the platform has them.")
 	}
 	if !a.AssignmentRequired {
-		list = append(list, "Everybody in the tenant can sign in, guests too. assignment_required: true admits only those who were assigned.")
+		list = append(list, "Everybody in the tenant can sign in, guests too. --assignment-required admits only those who were assigned.")
 	}
 	if a.AssignmentRequired && len(a.Roles) == 0 {
 		list = append(list, "Without app roles people are assigned to the role Default Access.")
