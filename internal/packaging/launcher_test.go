@@ -84,7 +84,8 @@ func TestLauncherSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestLauncherOverhead logs what the launcher adds, without npx: see it with -v.
+// TestLauncherOverhead logs what the launcher adds, without npx, and how much of
+// that is Node's own start, which no script can do without: see it with -v.
 func TestLauncherOverhead(t *testing.T) {
 	// The shortest of some runs: on a busy machine the others measure what else runs there.
 	least := func(name string, args ...string) time.Duration {
@@ -96,9 +97,12 @@ func TestLauncherOverhead(t *testing.T) {
 		}
 		return shortest
 	}
+	empty := filepath.Join(t.TempDir(), "empty.js")
+	must(t, os.WriteFile(empty, nil, 0o600))
 	direct := least(mcpctl, "version")
 	for name, node := range nodes(t) {
-		through := least(node, install(t, mcpctl), "version")
-		t.Logf("%s: %v through the launcher, %v directly: it adds %v", name, through, direct, through-direct)
+		bare, through := least(node, empty), least(node, install(t, mcpctl), "version")
+		t.Logf("%s: %v through the launcher, %v directly: it adds %v, of which Node's start is %v (ratio %.2f)",
+			name, through, direct, through-direct, bare, float64(through-direct)/float64(bare))
 	}
 }

@@ -41,8 +41,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// build does without -trimpath, so that it finds in the cache what go vet put there.
 func build(to string) error {
-	c := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X github.com/mcpctl/mcpctl/cmd.version="+testVersion, "-o", to, "./cmd/mcpctl")
+	c := exec.Command("go", "build", "-ldflags", "-s -w -X github.com/mcpctl/mcpctl/cmd.version="+testVersion, "-o", to, "./cmd/mcpctl")
 	c.Dir, c.Env = repo, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("building mcpctl: %w\n%s", err, out)

@@ -85,12 +85,13 @@ func StagePlatform(repo, dir string, p Platform, binary, version string) error {
 	return nil
 }
 
-// NPMPack makes the tarball of the package in dir, as npm publishes it, and puts
-// it into the folder out, which exists. It returns the tarball's path.
-func NPMPack(ctx context.Context, dir, out string) (string, error) {
-	text, err := run(ctx, dir, npm(), "pack", "--json", "--ignore-scripts", "--loglevel=error", "--pack-destination", out)
+// NPMPack makes the tarball of the package in each of dirs, as npm publishes it,
+// and puts it into the folder out, which exists. It returns the tarballs' paths.
+func NPMPack(ctx context.Context, out string, dirs ...string) ([]string, error) {
+	args := []string{"pack", "--json", "--ignore-scripts", "--loglevel=error", "--pack-destination", out}
+	text, err := run(ctx, out, npm(), append(args, dirs...)...)
 	if err != nil {
-		return "", fmt.Errorf("packing with npm: %w", err)
+		return nil, fmt.Errorf("packing with npm: %w", err)
 	}
 	// npm 11 and before answer with a list, later ones with an object by name.
 	type packed struct {
@@ -100,16 +101,20 @@ func NPMPack(ctx context.Context, dir, out string) (string, error) {
 	if err := json.Unmarshal(text, &list); err != nil {
 		var byName map[string]packed
 		if err := json.Unmarshal(text, &byName); err != nil {
-			return "", fmt.Errorf("reading what npm pack says: %w", err)
+			return nil, fmt.Errorf("reading what npm pack says: %w", err)
 		}
 		for _, p := range byName {
 			list = append(list, p)
 		}
 	}
-	if len(list) != 1 {
-		return "", fmt.Errorf("npm pack made %d packages instead of one", len(list))
+	if len(list) != len(dirs) {
+		return nil, fmt.Errorf("npm pack made %d packages instead of %d", len(list), len(dirs))
 	}
-	return filepath.Join(out, filepath.Base(list[0].Filename)), nil
+	var tarballs []string
+	for _, p := range list {
+		tarballs = append(tarballs, filepath.Join(out, filepath.Base(p.Filename)))
+	}
+	return tarballs, nil
 }
 
 // npm is a batch file on Windows.

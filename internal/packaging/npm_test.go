@@ -39,14 +39,7 @@ var release = sync.OnceValues(func() (tarballs []string, err error) {
 		}
 		staged = append(staged, to)
 	}
-	for _, s := range staged {
-		tarball, err := NPMPack(ctx, s, dir)
-		if err != nil {
-			return nil, err
-		}
-		tarballs = append(tarballs, tarball)
-	}
-	return tarballs, nil
+	return NPMPack(ctx, dir, staged...)
 })
 
 func tarballs(t *testing.T) []string {

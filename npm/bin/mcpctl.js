@@ -53,9 +53,10 @@ if (!windows && typeof process.execve === "function") {
 
 // A terminal sends these two to every process that it controls, so to the program too. A second one would tell it to
 // stop at once, without finishing what it does. All are caught before the program starts: what came in between would
-// end this process alone.
+// end this process alone. Standard input is asked about without process.stdin, which would make a stream of it and could
+// change how the program finds it.
 let child;
-const byTerminal = process.stdin.isTTY ? ["SIGINT", "SIGHUP"] : [];
+const byTerminal = require("node:tty").isatty(0) ? ["SIGINT", "SIGHUP"] : [];
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR2"]) {
   try {
     process.on(signal, () => windows || byTerminal.includes(signal) || child.kill(signal));

@@ -58,14 +58,14 @@ func pack(ctx context.Context, version, out string, p packaging.Platform, binary
 		if err := packaging.StageLauncher(".", dir, version); err != nil {
 			return err
 		}
-		_, err := packaging.NPMPack(ctx, dir, out)
+		_, err := packaging.NPMPack(ctx, out, dir)
 		return err
 	}
 	npm, bundle := filepath.Join(stage, "npm"), filepath.Join(stage, "bundle")
 	if err := packaging.StagePlatform(".", npm, p, binary, version); err != nil {
 		return err
 	}
-	if _, err := packaging.NPMPack(ctx, npm, out); err != nil {
+	if _, err := packaging.NPMPack(ctx, out, npm); err != nil {
 		return err
 	}
 	if err := packaging.StageBundle(".", bundle, p, binary, version); err != nil {
