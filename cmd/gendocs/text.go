@@ -100,5 +100,9 @@ var exitCodes = [][2]string{
 var variables = [][2]string{
 	{"MCPCTL_CONFIG_DIR", "The folder of profiles, tokens and logs, instead of the user's configuration folder."},
 	{"NO_COLOR", "Set to anything: no colours."},
-	{"HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy to connect through, and hosts that need none, where neither flags nor the profile name one."},
+	{"HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", "The proxy to connect through, and hosts that need none, where neither flags nor the profile name one."},
+	{"NODE_EXTRA_CA_CERTS", "A file of certificate authorities to trust besides those of the system."},
+	{"SSL_CERT_FILE", "The same on Windows and macOS; elsewhere it is instead of those of the system."},
+	{"BROWSER", "The command that opens a page to sign in at, instead of the system's."},
+	{"XDG_CONFIG_HOME", "On Linux the user's configuration folder, instead of ~/.config."},
 }
