@@ -93,6 +93,7 @@ func (s Server) Examine(ctx context.Context) []Check {
 		{id: "resource", name: "resource", needs: []string{"metadata"}, run: x.resource},
 		{id: "variants", name: "well-known paths", needs: []string{"metadata"}, after: []string{"resource"}, run: x.variants},
 		{id: "settings", name: "sign-in settings", needs: []string{"metadata"}, after: []string{"resource"}, run: x.settings},
+		{id: "app-id-uri", name: "App ID URI", needs: []string{"metadata"}, after: []string{"resource", "settings"}, run: x.appIDURI},
 		{id: "authority", name: "authority", after: served, run: x.authority},
 		{id: "keys", name: "signing keys", needs: []string{"authority"}, run: x.keys},
 		{id: "clock", name: "clock", needs: []string{"address"}, run: x.clock},
