@@ -57,6 +57,7 @@ type endpoints struct {
 	store    state.Store
 	replica  *gateway.Replica
 	verdicts gateway.Verdicts
+	aliases  gateway.Aliases
 }
 
 // openEndpoints opens the endpoints before the upstreams.
@@ -106,7 +107,7 @@ func (s *Server) dialOne(up namedUpstream) dialFunc {
 // aggregate, so nobody is told.
 func (s *Server) dialAll(upstreams []namedUpstream, version string) dialFunc {
 	return func(ctx context.Context, deliver wire.Deliver, _ func(error)) (wire.Remote, error) {
-		opts := gateway.AggregateOptions{ServerName: "mcpctl", ServerVersion: version, CursorKey: s.endpoints.replica.CursorKey(), Logger: s.log}
+		opts := gateway.AggregateOptions{Aliases: &s.endpoints.aliases, ServerName: "mcpctl", ServerVersion: version, CursorKey: s.endpoints.replica.CursorKey(), Logger: s.log}
 		for _, up := range upstreams {
 			dial := s.dialOne(up)
 			opts.Upstreams = append(opts.Upstreams, gateway.Named{Name: up.name, Dial: func(deliver wire.Deliver) (wire.Remote, error) {
@@ -136,6 +137,7 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 			Owner:      principal,
 			Store:      e.store,
 			Name:       name,
+			Aliases:    &e.aliases,
 			Scope:      path,
 		},
 	})

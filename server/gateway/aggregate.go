@@ -39,7 +39,10 @@ type AggregateOptions struct {
 	// CursorKey authenticates the cursors of merged lists; random when nil.
 	// Gateways that serve the same clients share it.
 	CursorKey []byte
-	Logger    *slog.Logger
+	// Aliases remembers what shortened names stand for; of this aggregate's own
+	// when nil. Whoever decides about names has to share it.
+	Aliases *Aliases
+	Logger  *slog.Logger
 }
 
 // Aggregate is a [wire.Remote] that shows one client several upstreams as one
@@ -76,7 +79,6 @@ type Aggregate struct {
 	asked       map[string]*memberAsk // requests of upstreams, by the id that the client knows
 	listening   map[string]*ear       // by the ids of our own subscriptions/listen requests
 	resources   resourceMap
-	aliases     map[string]string  // shortened names and what they stand for
 	taskOwners  map[string]*member // by task id
 }
 
@@ -137,13 +139,16 @@ func NewAggregate(opts AggregateOptions, deliver wire.Deliver) (*Aggregate, erro
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opts.Aliases == nil {
+		opts.Aliases = &Aliases{}
+	}
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
 	a := &Aggregate{
 		opts: opts, deliver: deliver, log: opts.Logger, byName: map[string]*member{},
 		cursors: newCursorSeal(opts.CursorKey), prefix: "gw-" + hex.EncodeToString(random[:]) + "-",
 		open: map[string]*routed{}, waiting: map[string]*awaited{}, asked: map[string]*memberAsk{}, listening: map[string]*ear{},
-		resources: newResourceMap(), aliases: map[string]string{}, taskOwners: map[string]*member{},
+		resources: newResourceMap(), taskOwners: map[string]*member{},
 	}
 	for _, u := range opts.Upstreams {
 		switch {

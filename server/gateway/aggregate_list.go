@@ -169,7 +169,7 @@ func (a *Aggregate) namedItem(m *member, item []byte) ([]byte, bool) {
 		a.log.Warn("an item without a name was left out of a list", "upstream", m.name)
 		return nil, false
 	}
-	outward := quoted(a.outward(m, name))
+	outward := quoted(a.opts.Aliases.outward(m.name, name))
 	shown := append(make([]byte, 0, len(item)+len(outward)), item[:start]...)
 	return append(append(shown, outward...), item[end:]...), true
 }

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // maxName bounds the names that clients see. MCP allows 128 characters (2025-11-25
@@ -12,10 +14,18 @@ import (
 // SEP-986 first had it).
 const maxName = 64
 
+// Aliases remembers what shortened names stand for, those of aggregates that show
+// the same upstreams. It is safe for concurrent use. A name has the same alias
+// whoever lists it.
+type Aliases struct {
+	mu    sync.Mutex
+	names map[string]string
+}
+
 // outward is the name that clients see. Too long a name is cut and ends with a
-// part of its hash; the aggregate remembers what it stands for.
-func (a *Aggregate) outward(m *member, name string) string {
-	full := m.name + aggregateSeparator + name
+// part of its hash.
+func (a *Aliases) outward(upstream, name string) string {
+	full := upstream + aggregateSeparator + name
 	if len(full) <= maxName {
 		return full
 	}
@@ -24,24 +34,47 @@ func (a *Aggregate) outward(m *member, name string) string {
 	cut := strings.ToValidUTF8(full[:maxName-len(tail)], "") + tail
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.aliases) >= maxAliases {
-		clear(a.aliases) // the next list brings back those in use
+	if a.names == nil || len(a.names) >= maxAliases {
+		a.names = map[string]string{} // the next list brings back those in use
 	}
-	a.aliases[cut] = name
+	a.names[cut] = name
 	return cut
 }
 
-// inward finds the upstream that a name belongs to and what it is called there.
-func (a *Aggregate) inward(name string) (*member, string, error) {
-	prefix, rest, ok := strings.Cut(name, aggregateSeparator)
-	m := a.byName[prefix]
-	if !ok || m == nil {
-		return nil, "", fmt.Errorf("unknown name %.100q: names here are UPSTREAM%sNAME, where UPSTREAM is one of %s", name, aggregateSeparator, a.names())
+// inward takes apart a name that clients see.
+func (a *Aliases) inward(outward string) (upstream, name string) {
+	upstream, name, prefixed := strings.Cut(outward, aggregateSeparator)
+	if !prefixed {
+		return upstream, ""
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if original, short := a.aliases[name]; short {
-		return m, original, nil
+	if original, short := a.names[outward]; short {
+		name = original
 	}
-	return m, rest, nil
+	return upstream, name
+}
+
+// calleeKey is the key under which the context of an exchange has what was
+// decided about: the aggregate calls that and nothing else, even where it has
+// learnt meanwhile what an alias stands for.
+type calleeKey struct{}
+
+type callee struct{ upstream, name string }
+
+func withCallee(ctx context.Context, upstream, name string) context.Context {
+	return context.WithValue(ctx, calleeKey{}, callee{upstream, name})
+}
+
+// inward finds the upstream that a name belongs to and what it is called there.
+func (a *Aggregate) inward(ctx context.Context, outward string) (*member, string, error) {
+	upstream, name := a.opts.Aliases.inward(outward)
+	if c, decided := ctx.Value(calleeKey{}).(callee); decided && c.upstream == upstream {
+		name = c.name
+	}
+	m := a.byName[upstream]
+	if m == nil || !strings.Contains(outward, aggregateSeparator) {
+		return nil, "", fmt.Errorf("unknown name %.100q: names here are UPSTREAM%sNAME, where UPSTREAM is one of %s", outward, aggregateSeparator, a.names())
+	}
+	return m, name, nil
 }

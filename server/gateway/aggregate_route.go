@@ -11,7 +11,7 @@ import (
 
 // named passes a request to the upstream in whose name the value at the path is.
 func (a *Aggregate) named(ctx context.Context, f wire.Frame, path ...string) error {
-	m, name, err := a.inward(wire.LookupString(f.Raw, path...))
+	m, name, err := a.inward(ctx, wire.LookupString(f.Raw, path...))
 	if err != nil {
 		return a.deliver(ctx, wire.NewError(f.ID, wire.CodeInvalidParams, capital(err.Error()), nil))
 	}
@@ -131,7 +131,7 @@ func (a *Aggregate) unknown(ctx context.Context, f wire.Frame) error {
 		return a.pass(ctx, m, f, f, "")
 	}
 	if name := wire.LookupString(f.Raw, "params", "name"); name != "" {
-		if _, _, err := a.inward(name); err == nil {
+		if _, _, err := a.inward(ctx, name); err == nil {
 			return a.named(ctx, f, "params", "name")
 		}
 	}

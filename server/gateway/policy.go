@@ -32,7 +32,9 @@ type PolicyOptions struct {
 	// Upstream names the only upstream; "" where names carry their upstream as
 	// in name__tool.
 	Upstream string
-	Logger   *slog.Logger
+	// Aliases say what shortened names stand for; nil: there are none.
+	Aliases *Aliases
+	Logger  *slog.Logger
 }
 
 // decider lets through what the policy allows and takes out of lists what it
@@ -55,6 +57,9 @@ type listRequest struct {
 }
 
 func newDecider(opts PolicyOptions, deliver wire.Deliver, dial func(wire.Deliver) (wire.Remote, error)) (*decider, error) {
+	if opts.Aliases == nil {
+		opts.Aliases = &Aliases{}
+	}
 	d := &decider{opts: opts, deliver: deliver, lists: map[string]listRequest{}, tools: map[string]json.RawMessage{}, answers: map[string]chan wire.Frame{}}
 	var err error
 	d.next, err = dial(d.fromNext)
@@ -96,7 +101,7 @@ func (d *decider) Exchange(ctx context.Context, f wire.Frame) error {
 	decision := rules.Decide(ctx, in)
 	evidenceOf(ctx).decided(decision.Allowed, decision.Rule)
 	if decision.Allowed {
-		return d.next.Exchange(ctx, f)
+		return d.next.Exchange(withCallee(ctx, in.Tool.Upstream, in.Tool.Name), f)
 	}
 	return d.refuse(ctx, f, in, decision)
 }
@@ -171,7 +176,8 @@ func (d *decider) completion(ctx context.Context, params []byte) (in policy.Inpu
 	return in, true, err
 }
 
-// tool describes an entry by its name as clients see it. What a tool's
+// tool describes an entry by its name as clients see it; rules see the name that
+// the upstream gave it. What a tool's
 // annotations are is known from the upstream's list; it is fetched where no
 // client has asked for it yet.
 func (d *decider) tool(ctx context.Context, kind, name string) (policy.Tool, error) {
@@ -193,7 +199,7 @@ func (d *decider) tool(ctx context.Context, kind, name string) (policy.Tool, err
 func (d *decider) describe(kind, name string, annotations json.RawMessage) policy.Tool {
 	t := policy.Tool{Kind: kind, Name: name, Upstream: d.opts.Upstream, Annotations: policy.ParseAnnotations(annotations)}
 	if t.Upstream == "" && kind != policy.KindResource {
-		t.Upstream, t.Name, _ = strings.Cut(name, aggregateSeparator)
+		t.Upstream, t.Name = d.opts.Aliases.inward(name)
 	}
 	return t
 }

@@ -169,3 +169,69 @@ func TestNoPolicyTouchesNothing(t *testing.T) {
 		t.Errorf("%v %q", err, *got)
 	}
 }
+
+// Rules see a tool under the name that its upstream gave it, and what they judged
+// is what is called, however short the name is that clients see.
+func TestPolicySeesTheWholeName(t *testing.T) {
+	long := "delete_everything_" + strings.Repeat("x", 60)
+	rules := []policy.Rule{{Allow: "true"}, {Name: "no-deletes", Deny: `tool.name == "` + long + `" && tool.upstream == "a"`}}
+	for _, listed := range []bool{true, false} {
+		p, err := policy.Compile(rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		up := newPeer("a", everything).on("tools/list", `"result":{"tools":[{"name":"`+long+`"},{"name":"`+long+`2"}]}`).on("tools/call", `"result":{}`)
+		var got []string
+		aliases := &Aliases{}
+		d, err := newDecider(PolicyOptions{
+			Policy: func() *policy.Policy { return p }, Aliases: aliases, Logger: slog.New(slog.DiscardHandler),
+			Caller: func(context.Context) (policy.User, policy.Client) { return policy.User{}, policy.Client{} },
+		}, func(_ context.Context, f wire.Frame) error { got = append(got, string(f.Raw)); return nil }, func(deliver wire.Deliver) (wire.Remote, error) {
+			return NewAggregate(AggregateOptions{Upstreams: []Named{{"a", up.dial}}, Aliases: aliases}, deliver)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = d.End(context.Background()) })
+		last := func() string { return got[len(got)-1] }
+		if listed {
+			if _, err := exchange(t, d, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`); err != nil || strings.Count(last(), `"name":`) != 1 {
+				t.Errorf("listed %v %s", err, last())
+			}
+		}
+		alias := func(name string) string { return (&Aliases{}).outward("a", name) }
+		for _, name := range []string{alias(long), "a__" + long} {
+			e, err := exchange(t, d, `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"`+name+`"}}`)
+			if denied, rule := e.Decision(); err != nil || !denied || rule != "no-deletes" || !strings.Contains(last(), "no-deletes") {
+				t.Errorf("%s: %v, denied %v by %s", name, err, denied, rule)
+			}
+		}
+		if took := up.took("tools/call"); len(took) != 0 {
+			t.Errorf("the upstream was asked: %s", took)
+		}
+		if _, err := exchange(t, d, `{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"`+alias(long+"2")+`"}}`); err != nil {
+			t.Fatal(err)
+		}
+		if took := up.took("tools/call"); len(took) != 1 || !strings.Contains(took[0], `"name":"`+long+`2"`) {
+			t.Errorf("the upstream got %s", took)
+		}
+	}
+}
+
+// What an alias comes to stand for after the decision is not called.
+func TestAggregateCallsWhatWasDecided(t *testing.T) {
+	long := strings.Repeat("x", 70)
+	aliases := &Aliases{}
+	alias := aliases.outward("a", long)
+	a, err := NewAggregate(AggregateOptions{Upstreams: []Named{{"a", newPeer("a", everything).dial}}, Aliases: aliases}, func(context.Context, wire.Frame) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.End(context.Background()) })
+	if _, name, err := a.inward(t.Context(), alias); err != nil || name != long {
+		t.Errorf("without a decision: %q, %v", name, err)
+	}
+	if _, name, err := a.inward(withCallee(t.Context(), "a", "decided"), alias); err != nil || name != "decided" {
+		t.Errorf("after a decision: %q, %v", name, err)
+	}
+}
