@@ -182,12 +182,16 @@ func (s *signIn) askBack(ctx context.Context, f wire.Frame, reason error, then f
 	defer late.Stop()
 	tick := s.ticker(f)
 	defer tick.stop()
-	quiet := false // another request shows the page
-	for first := true; ; first = false {
+	for {
 		s.mu.Lock()
 		p, number, changed := fl.prompt, fl.number, fl.changed
-		if first {
-			quiet = r.Shown == 0 && fl.carried == number && time.Since(fl.carriedAt) < burst
+		page := p.Code != ""
+		show := page && number > r.Shown
+		switch {
+		case show && fl.carried == number && time.Since(fl.carriedAt) < burst:
+			r.Shown, show = number, false // another request shows it
+		case show:
+			fl.carried, fl.carriedAt = number, time.Now()
 		}
 		s.mu.Unlock()
 		select {
@@ -198,21 +202,20 @@ func (s *signIn) askBack(ctx context.Context, f wire.Frame, reason error, then f
 			return then(ctx, f)
 		default:
 		}
-		switch page := number > 0 && p.Code != ""; {
-		case page && number > r.Shown && !quiet:
-			return s.askWith(ctx, f, fl, r)
+		switch {
+		case show:
+			return s.askWith(ctx, f, p, number, r)
 		case number > 0 && !page && r.Shown == 0:
 			fl.agreed() // no page to ask with: the request itself has to do
 		}
 		select {
 		case <-changed:
-			quiet = false
 		case <-fl.done:
 		case <-tick.c:
 			tick.tell(ctx, "Waiting for the sign-in")
 		case <-late.C:
-			if number > 0 && p.Code != "" && r.Count < maxRounds {
-				return s.askWith(ctx, f, fl, r)
+			if page && r.Count < maxRounds {
+				return s.askWith(ctx, f, p, number, r)
 			}
 			return &signInError{s.unfinished(reason, p, number > 0)}
 		case <-s.gone:
@@ -232,17 +235,13 @@ func (s *signIn) unfinished(reason error, p Prompt, shown bool) error {
 }
 
 // askWith answers a request with the page to open.
-func (s *signIn) askWith(ctx context.Context, f wire.Frame, fl *flow, r round) error {
-	r.Server = s.url
+func (s *signIn) askWith(ctx context.Context, f wire.Frame, p Prompt, number int, r round) error {
+	r.Server, r.Shown = s.url, number
 	if r.Count == 0 {
 		r.State = json.RawMessage(wire.Lookup(f.Raw, "params", "requestState"))
 		r.Inputs = json.RawMessage(wire.Lookup(f.Raw, "params", "inputResponses"))
 	}
 	r.Count++
-	s.mu.Lock()
-	p := fl.prompt
-	r.Shown, fl.carried, fl.carriedAt = fl.number, fl.number, time.Now()
-	s.mu.Unlock()
 	var state bytes.Buffer
 	enc := json.NewEncoder(&state)
 	enc.SetEscapeHTML(false) // what is the server's keeps its bytes

@@ -214,14 +214,38 @@ func TestModernElicitationFollowsTheCode(t *testing.T) {
 		d.send(modernCall(3, "tools/call", a.with("accept")+`"name":"a"`, metaPages))
 		d.silent(time.Second)
 		close(next)
-		var got [2]string
-		got[0], got[1] = d.expect("NEW-2", "The other program ended."), d.expect("NEW-2")
-		if all := got[0] + got[1]; !strings.Contains(all, `"id":2,`) || !strings.Contains(all, `"id":3,`) {
-			t.Errorf("got %v", got)
-		}
+		d.expect(`"resultType":"input_required"`, "NEW-2", "The other program ended.")
+		d.silent(time.Second)
 		s.signedIn()
 		close(done)
-		synctest.Wait()
+		d.expect(`"from":"remote"`) // the other one
+	})
+}
+
+// Requests that come at once, before there is a code, show one page as well.
+func TestModernElicitationOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		person := make(chan error)
+		s := &signer{err: errNobody}
+		s.act = func(ctx context.Context, consent <-chan struct{}, show func(Prompt)) error {
+			time.Sleep(time.Second)
+			return takes(person)(ctx, consent, show)
+		}
+		d := newDesk(t, s)
+		const n = 10
+		for i := range n {
+			d.send(modernCall(i, "tools/call", `"name":"echo"`, metaPages))
+		}
+		d.expect(`"resultType":"input_required"`, "ABC-123")
+		d.silent(10 * time.Second)
+		s.signedIn()
+		person <- nil
+		for range n - 1 {
+			d.expect(`"from":"remote"`)
+		}
+		if _, starts := s.counts(); starts != 1 {
+			t.Errorf("%d sign-ins", starts)
+		}
 	})
 }
 
