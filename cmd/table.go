@@ -2,18 +2,24 @@ package cmd
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
 // prose is a line that a terminal gets in as many lines as it needs. Words stay
-// whole: paths, addresses and commands are there to be copied.
+// whole, and so do paths among args: they are there to be copied.
 func (s screen) prose(format string, args ...any) error {
-	text := fmt.Sprintf(format, args...)
 	if !s.terminal {
-		return s.line("%s", text)
+		return s.line(format, args...)
 	}
-	for _, line := range wrapWords(text, s.width) {
-		if err := s.line("%s", line); err != nil {
+	const blank = "\x00" // within a path
+	for i, arg := range args {
+		if path, ok := arg.(string); ok && filepath.IsAbs(path) {
+			args[i] = strings.ReplaceAll(path, " ", blank)
+		}
+	}
+	for _, line := range wrapWords(fmt.Sprintf(format, args...), s.width) {
+		if err := s.line("%s", strings.ReplaceAll(line, blank, " ")); err != nil {
 			return err
 		}
 	}

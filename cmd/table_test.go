@@ -2,8 +2,24 @@ package cmd
 
 import (
 	"bytes"
+	"path/filepath"
 	"testing"
 )
+
+// Sentences are wrapped on a terminal; a path in them stays in one piece.
+func TestProse(t *testing.T) {
+	path, err := filepath.Abs("Application Support/config.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := (screen{w: &out, width: 20, terminal: true}).prose("Added %q to Claude Desktop, in %s.", "contoso", path); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Added \"contoso\" to\nClaude Desktop, in\n" + path + ".\n"; out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
 
 // A table that a terminal has no room for is shown one row after the other.
 func TestTableFitsTheTerminal(t *testing.T) {
