@@ -110,6 +110,7 @@ func (d *demo) play(ctx context.Context) (err error) {
 
 func (d *demo) url() string       { return d.stack.server.PublicURL() }
 func (d *demo) auditFile() string { return filepath.Join(d.dir, "audit.jsonl") }
+
 // say is a line of a step. A terminal gets a long one in several, which are
 // indented further.
 func (d *demo) say(text string) {
@@ -122,10 +123,9 @@ func (d *demo) say(text string) {
 		if i > 0 {
 			line = "  " + line
 		}
-		_ = s.line("   %s", line) // as before: what can't be shown is not shown
+		_ = s.line("   %s", line) // a demo that nobody can see goes on
 	}
 }
-
 
 func (d *demo) head(text string) {
 	d.step++
