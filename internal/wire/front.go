@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -194,17 +195,41 @@ func (f *front) open(r *http.Request) (*Session, error) {
 	f.owners[owner][s] = struct{}{}
 	f.running.Add(1) // for serve
 	f.mu.Unlock()
-	if evicted != nil {
-		f.opts.Logger.Info("ending the longest idle session of an owner at the session limit")
-		evicted.end(errEvicted, "the session was ended: too many sessions are open")
+	f.endEvicted(evicted)
+	err := f.register(r.Context(), s)
+	if errors.Is(err, ErrTooManySessions) && f.evictFor(s) { // elsewhere the owner has more
+		err = f.register(r.Context(), s)
 	}
-	if err := f.register(r.Context(), s); err != nil {
+	if err != nil {
 		s.end(errElsewhere, "the session could not be opened")
 		f.running.Done()
 		return nil, err
 	}
 	go f.serve(s)
 	return s, nil
+}
+
+// evictFor ends the session that was idle longest of those that the owner of a
+// new one has, and reports whether there was one.
+func (f *front) evictFor(s *Session) bool {
+	f.mu.Lock()
+	others := maps.Clone(f.owners[s.owner])
+	delete(others, s)
+	evicted := longestIdle(others)
+	if evicted != nil {
+		f.forgetLocked(evicted)
+	}
+	f.mu.Unlock()
+	f.endEvicted(evicted)
+	return evicted != nil
+}
+
+func (f *front) endEvicted(s *Session) {
+	if s == nil {
+		return
+	}
+	f.opts.Logger.Info("ending the longest idle session of an owner at the session limit")
+	s.end(errEvicted, "the session was ended: too many sessions are open")
 }
 
 func (f *front) serve(s *Session) {
@@ -287,7 +312,8 @@ func (f *front) sweep() {
 		for _, s := range sessions {
 			s.sweep(now)
 			if last, alone := s.aloneSince(); alone && now.Sub(last) >= idle {
-				s.end(errIdle, "the session ended because no client was connected")
+				// Side by side: each may have to wait for the registry.
+				f.running.Go(func() { s.end(errIdle, "the session ended because no client was connected") })
 			}
 		}
 		f.renew(sessions)

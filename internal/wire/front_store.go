@@ -138,9 +138,10 @@ func (f *front) elsewhere(w http.ResponseWriter, r *http.Request, id string) boo
 	case there == nil:
 		return !f.single && r.Method == http.MethodGet && f.replay(w, r, id, nil)
 	}
-	if r.Body != nil {
-		r.Body = http.MaxBytesReader(w, r.Body, int64(f.opts.MaxMessage))
+	if r.Body == nil {
+		r.Body = http.NoBody
 	}
+	r.Body = http.MaxBytesReader(w, r.Body, int64(f.opts.MaxMessage))
 	there.ServeHTTP(w, r)
 	return true
 }

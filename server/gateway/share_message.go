@@ -24,6 +24,7 @@ type message struct {
 	// Of a request.
 	Scope  string `json:"scope,omitempty"`
 	Method string `json:"m,omitempty"`
+	Host   string `json:"host,omitempty"`
 	URI    string `json:"uri,omitempty"`
 	Caller []byte `json:"c,omitempty"` // sealed
 

@@ -90,7 +90,7 @@ func (r *Replica) pass(w http.ResponseWriter, req *http.Request, to, scope strin
 	if !closed {
 		there, err = r.send(req.Context(), to, message{
 			Kind: isRequest, Exchange: exchange, From: r.id, Scope: scope,
-			Method: req.Method, URI: req.URL.RequestURI(), Header: passedHeader(req.Header),
+			Method: req.Method, Host: req.Host, URI: req.URL.RequestURI(), Header: passedHeader(req.Header),
 			Caller: r.seal(carried, exchange), body: body,
 		})
 	}

@@ -31,9 +31,10 @@ func (g *registry) ttl() time.Duration {
 func (g *registry) owner(name string) string { return g.scope + "\n" + name }
 
 func (g *registry) Register(ctx context.Context, id, owner string) error {
+	ttl := g.ttl()
 	err := g.replica.store.PutSession(ctx, state.Session{
 		ID: id, Owner: g.owner(owner), Replica: g.replica.id, Created: time.Now(),
-	}, g.ttl(), g.bounds().PerOwner)
+	}, ttl, state.Quota{Max: g.bounds().PerOwner, Idle: ttl / 2}) // sessions in use are renewed more often
 	if errors.Is(err, state.ErrFull) {
 		return wire.ErrTooManySessions
 	}
@@ -58,9 +59,7 @@ func (g *registry) Find(ctx context.Context, id, owner string) (http.Handler, er
 	case err != nil:
 		return nil, unknown(err)
 	case s.Replica == g.replica.id:
-		// It has ended here, and is about to be removed; or it was here before
-		// a restart under the same name, which there is not.
-		return nil, wire.ErrUnknownSession
+		return nil, wire.ErrUnknownSession // it has ended, and its record is about to go
 	}
 	there, err := g.replica.lives(ctx, s.Replica)
 	if err != nil || !there {

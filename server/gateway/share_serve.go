@@ -106,7 +106,10 @@ func (s *serving) run(m message, front http.Handler) {
 	case requestErr != nil || front == nil:
 		refusePassing(s, http.StatusNotFound, "the replica of this server that has the session does not serve this address")
 	default:
-		req.Header, req.ContentLength = m.Header, int64(len(m.body))
+		req.Host, req.Header, req.ContentLength = m.Host, m.Header, int64(len(m.body))
+		if req.Header == nil {
+			req.Header = http.Header{}
+		}
 		s.handle(front, req)
 	}
 	if s.FlushError() == nil {

@@ -206,6 +206,14 @@ func TestReplicasCountSessionsTogether(t *testing.T) {
 	visit(t, "grace").initialize(away)
 	v.do(away, http.MethodDelete, "/mcp", "")
 	more.initialize(away)
+	last := visit(t, "ada")
+	last.initialize(away) // in place of the one there that is idle
+	if resp := more.do(away, http.MethodPost, "/mcp", call(1, "echo", `{}`)); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("the session that had to go: %s", resp.Status)
+	}
+	if resp := last.do(home, http.MethodPost, "/mcp", call(1, "echo", `{}`)); resp.StatusCode != http.StatusOK {
+		t.Errorf("the one that came: %s", resp.Status)
+	}
 }
 
 func TestManyCallsAtTwoReplicas(t *testing.T) {
@@ -291,11 +299,11 @@ func (s *lostStore) err() error {
 	return nil
 }
 
-func (s *lostStore) PutSession(ctx context.Context, in state.Session, ttl time.Duration, most int) error {
+func (s *lostStore) PutSession(ctx context.Context, in state.Session, ttl time.Duration, q state.Quota) error {
 	if err := s.err(); err != nil {
 		return err
 	}
-	return s.Store.PutSession(ctx, in, ttl, most)
+	return s.Store.PutSession(ctx, in, ttl, q)
 }
 
 func (s *lostStore) Session(ctx context.Context, id, owner string, ttl time.Duration) (state.Session, error) {

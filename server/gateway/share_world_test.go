@@ -68,7 +68,7 @@ func startReplica(t *testing.T, store state.Store, key []byte, change ...func(*w
 	if err != nil {
 		t.Fatal(err)
 	}
-	streams := wire.FrontOptions{Serve: r.gateway.Serve, Owner: ownerOf, MaxSessionsPerOwner: 3, AllowedOrigins: []string{"https://good.example"}}
+	streams := wire.FrontOptions{Serve: r.gateway.Serve, Owner: ownerOf, MaxSessionsPerOwner: 3, AllowedOrigins: []string{"https://good.example"}, LoopbackHost: true}
 	for _, c := range change {
 		c(&streams)
 	}

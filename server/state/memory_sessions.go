@@ -16,7 +16,7 @@ type memorySessions struct {
 
 type memorySession struct {
 	Session
-	expires time.Time
+	renewed, expires time.Time
 }
 
 func (ms *memorySessions) init(limit int) {
@@ -58,8 +58,33 @@ func (ms *memorySessions) expire(now time.Time) []string {
 	return gone
 }
 
+// room makes room for one more session of an owner, and reports whether it could.
+func (ms *memorySessions) room(owner string, q Quota, now time.Time) (gone []string, ok bool) {
+	if q.Max <= 0 || len(ms.owners[owner]) < q.Max {
+		return nil, true
+	}
+	var oldest *memorySession
+	for id := range ms.owners[owner] {
+		s, live := ms.live(id, now)
+		switch {
+		case !live:
+			gone = append(gone, id)
+		case oldest == nil || s.renewed.Before(oldest.renewed):
+			oldest = s
+		}
+	}
+	if len(ms.owners[owner]) < q.Max {
+		return gone, true
+	}
+	if q.Idle <= 0 || oldest == nil || now.Sub(oldest.renewed) < q.Idle {
+		return gone, false
+	}
+	ms.remove(oldest)
+	return append(gone, oldest.ID), true
+}
+
 // PutSession implements Sessions.
-func (m *Memory) PutSession(ctx context.Context, s Session, ttl time.Duration, maxOwned int) error {
+func (m *Memory) PutSession(ctx context.Context, s Session, ttl time.Duration, q Quota) error {
 	if err := m.check(ctx, s.ID, s.Owner, s.Replica); err != nil {
 		return err
 	}
@@ -70,18 +95,16 @@ func (m *Memory) PutSession(ctx context.Context, s Session, ttl time.Duration, m
 	if replaces && old.Owner != s.Owner {
 		return ErrConflict
 	}
-	if !replaces && maxOwned > 0 && len(ms.owners[s.Owner]) >= maxOwned {
-		for id := range ms.owners[s.Owner] {
-			ms.live(id, now) // lets go of what has expired
+	if !replaces {
+		gone, ok := ms.room(s.Owner, q, now)
+		for _, id := range gone {
+			m.events.forget(id)
 		}
-		if len(ms.owners[s.Owner]) >= maxOwned {
+		if !ok || len(ms.all) >= ms.limit {
 			return ErrFull
 		}
 	}
-	if !replaces && len(ms.all) >= ms.limit {
-		return ErrFull
-	}
-	ms.all[s.ID] = &memorySession{s, now.Add(ttl)}
+	ms.all[s.ID] = &memorySession{s, now, now.Add(ttl)}
 	if ms.owners[s.Owner] == nil {
 		ms.owners[s.Owner] = map[string]struct{}{}
 	}
@@ -101,7 +124,7 @@ func (m *Memory) Session(ctx context.Context, id, owner string, ttl time.Duratio
 	if !ok || s.Owner != owner {
 		return Session{}, ErrNotFound
 	}
-	s.expires = now.Add(ttl)
+	s.renewed, s.expires = now, now.Add(ttl)
 	return s.Session, nil
 }
 

@@ -55,13 +55,21 @@ type Session struct {
 	Created time.Time
 }
 
+// Quota bounds the sessions of one owner. An owner who has Max already (0: no
+// bound) loses the one that was renewed least recently, if that was Idle ago or
+// longer (0: none is lost).
+type Quota struct {
+	Max  int
+	Idle time.Duration
+}
+
 // Sessions keeps session records.
 type Sessions interface {
 	// PutSession stores a record for ttl, replacing one of the same owner with the
-	// same id. ErrConflict: the id is another owner's. ErrFull: the owner has max
-	// sessions already (0: no bound), or the store is full.
-	PutSession(ctx context.Context, s Session, ttl time.Duration, max int) error
-	// Session returns the record and lets it live for ttl from now on.
+	// same id. ErrConflict: the id is another owner's. ErrFull: the quota leaves no
+	// room, or the store is full.
+	PutSession(ctx context.Context, s Session, ttl time.Duration, q Quota) error
+	// Session returns the record and renews it: it lives for ttl from now on.
 	// ErrNotFound: there is none, or it is another owner's.
 	Session(ctx context.Context, id, owner string, ttl time.Duration) (Session, error)
 	// DeleteSession removes the record and the session's events. ErrNotFound

@@ -21,7 +21,7 @@ var callParts = []part{
 func calls(s state.Store) map[string]func(ctx context.Context, key string) error {
 	return map[string]func(ctx context.Context, key string) error{
 		"PutSession": func(ctx context.Context, key string) error {
-			return s.PutSession(ctx, state.Session{ID: key, Owner: "ada"}, time.Minute, 0)
+			return s.PutSession(ctx, state.Session{ID: key, Owner: "ada"}, time.Minute, state.Quota{})
 		},
 		"Session": func(ctx context.Context, key string) error {
 			_, err := s.Session(ctx, key, "ada", time.Minute)
@@ -56,11 +56,11 @@ func bounded(t *testing.T, _ Harness, s state.Store) {
 		}
 	}
 	longest := long[1:]
-	must(t, s.PutSession(ctx, state.Session{ID: longest, Owner: longest, Replica: longest}, time.Minute, 0))
+	must(t, s.PutSession(ctx, state.Session{ID: longest, Owner: longest, Replica: longest}, time.Minute, state.Quota{}))
 	_, err := s.Session(ctx, longest, longest, time.Minute)
 	must(t, err)
-	want(t, s.PutSession(ctx, state.Session{ID: "s", Owner: long}, time.Minute, 0), state.ErrTooLarge)
-	want(t, s.PutSession(ctx, state.Session{ID: "s", Replica: long}, time.Minute, 0), state.ErrTooLarge)
+	want(t, s.PutSession(ctx, state.Session{ID: "s", Owner: long}, time.Minute, state.Quota{}), state.ErrTooLarge)
+	want(t, s.PutSession(ctx, state.Session{ID: "s", Replica: long}, time.Minute, state.Quota{}), state.ErrTooLarge)
 	want(t, s.PutCached(ctx, "k", nil, time.Minute, "t", long), state.ErrTooLarge)
 
 	large := make([]byte, state.MaxValue+1)
@@ -75,7 +75,7 @@ func bounded(t *testing.T, _ Harness, s state.Store) {
 func cancelled(t *testing.T, _ Harness, s state.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	must(t, s.PutSession(t.Context(), state.Session{ID: "kept", Owner: "ada"}, time.Minute, 0))
+	must(t, s.PutSession(t.Context(), state.Session{ID: "kept", Owner: "ada"}, time.Minute, state.Quota{}))
 	must(t, s.PutCached(t.Context(), "kept", []byte("v"), time.Minute, "kept"))
 	for name, call := range calls(s) {
 		for _, key := range []string{"k", "kept"} {

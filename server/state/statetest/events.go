@@ -136,7 +136,7 @@ func eventsExpire(t *testing.T, h Harness, s state.Store) {
 
 func eventsGo(t *testing.T, _ Harness, s state.Store) {
 	ctx := t.Context()
-	must(t, s.PutSession(ctx, state.Session{ID: "s1", Owner: "ada"}, time.Minute, 0))
+	must(t, s.PutSession(ctx, state.Session{ID: "s1", Owner: "ada"}, time.Minute, state.Quota{}))
 	add(t, s, "s1", 1, 1, "x", roomy)
 	add(t, s, "s2", 1, 1, "another session's", roomy)
 	want(t, s.DeleteSession(ctx, "s1", "grace"), state.ErrNotFound)
