@@ -18,11 +18,20 @@ import (
 	"github.com/mcpctl/mcpctl/internal/fakeentra"
 )
 
-// limitFiles is a disk that is full for one process, or no longer so.
-func (p *process) limitFiles(size uint64) {
+// fillDisk is a disk that is full for one process, and again has room with full
+// false.
+func (p *process) fillDisk(full bool) {
 	p.t.Helper()
-	limit := unix.Rlimit{Cur: size, Max: unix.RLIM_INFINITY}
-	if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
+	var limit unix.Rlimit
+	err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, nil, &limit)
+	if err == nil {
+		limit.Cur = limit.Max
+		if full {
+			limit.Cur = 1
+		}
+		err = unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil)
+	}
+	if err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -38,7 +47,7 @@ func TestFaultDiskFullOnRefresh(t *testing.T) {
 	p, process := d.bridge(t, s.url)
 	p.open(ctx)
 
-	process.limitFiles(1)
+	process.fillDisk(true)
 	stored, err := os.ReadFile(filepath.Join(d.dir, "dev", "tokens.bin"))
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +63,7 @@ func TestFaultDiskFullOnRefresh(t *testing.T) {
 		t.Fatal("the log does not say what could not be done, and why")
 	}
 
-	process.limitFiles(unix.RLIM_INFINITY)
+	process.fillDisk(false)
 	p.works(ctx)
 	if err := p.w.Close(); err != nil {
 		t.Fatal(err)
