@@ -21,7 +21,7 @@ var (
 	callsDesc    = frontDesc("calls", "Requests without a session that are worked on.")
 	listensDesc  = frontDesc("listens", "Open subscriptions/listen.")
 	pendingDesc  = frontDesc("pending_requests", "Requests without an answer yet.")
-	heldDesc     = frontDesc("held_bytes", "Messages kept for clients that resume, or that wait to be sent.")
+	heldDesc     = frontDesc("held_bytes", "Messages that wait to be sent.")
 )
 
 // Describe implements prometheus.Collector.
