@@ -119,6 +119,9 @@ func (d *decider) refuse(ctx context.Context, f wire.Frame, in policy.Input, dec
 			Answer: wire.NewError(f.ID, CodeDenied, text, nil),
 		}
 	}
+	if decision.Ambiguous != "" {
+		return d.deliver(ctx, wire.NewError(f.ID, wire.CodeInvalidParams, fmt.Sprintf("Invalid params: %s, and the policy looks at it (%s). Use the name that the %s declares.", decision.Ambiguous, decision.Rule, in.Tool.Kind), nil))
+	}
 	text := fmt.Sprintf("You may not use the %s here: denied by the policy (%s). Ask the operator of this server if you should.", what, decision.Rule)
 	if f.Method == "tools/call" {
 		return d.deliver(ctx, wire.NewResult(f.ID, map[string]any{

@@ -68,6 +68,7 @@ var readOnly = []policy.Rule{
 	{Name: "reading", Allow: "tool.annotations.readOnlyHint"},
 	{Name: "scope", Allow: `tool.name == "scoped"`, Scopes: []string{"Tools.Write"}},
 	{Name: "no b", Deny: `tool.kind == "resource" && tool.name.startsWith("b:")`},
+	{Name: "no etc", Deny: `tool.name == "write" && has(args.path) && args.path.startsWith("/etc")`},
 }
 
 func exchange(t *testing.T, d *decider, raw string) (*Evidence, error) {
@@ -87,6 +88,9 @@ func TestPolicyDecidesCalls(t *testing.T) {
 		{"no name", `{}`, "name is missing", "ambiguous-request", true},
 		{"name in capitals", `{"name":"read","Name":"write"}`, `taken for \"name\"`, "ambiguous-request", true},
 		{"name twice", `{"name":"read","name":"write"}`, "stands twice", "ambiguous-request", true},
+		{"an argument in capitals", `{"name":"write","arguments":{"Path":"/etc"}}`, `taken for \"path\"`, "no etc", true},
+		{"an argument twice", `{"name":"read","arguments":{"path":"/srv","path":"/etc"}}`, "stands twice", "ambiguous-request", true},
+		{"an argument twice, by case", `{"name":"read","arguments":{"path":"/srv","PATH":"/etc"}}`, "upper and lower case", "ambiguous-request", true},
 		{"escaped name", `{"n\u0061me":"write"}`, "denied by the policy", "default", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

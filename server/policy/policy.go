@@ -45,6 +45,7 @@ type compiled struct {
 	name    string
 	deny    bool
 	scopes  []string
+	reads   reads // of the arguments
 	program cel.Program
 }
 
@@ -93,6 +94,7 @@ func compile(env *cel.Env, r Rule, number int) (compiled, error) {
 	if ast.OutputType() != cel.BoolType {
 		return c, fmt.Errorf("policy %s: the expression is of type %s, and must be true or false", c.name, ast.OutputType())
 	}
+	c.reads = readsOf(ast.NativeRep().Expr())
 	var err error
 	c.program, err = env.Program(ast, cel.EvalOptions(cel.OptPartialEval, cel.OptOptimize), cel.CostLimit(costLimit), cel.InterruptCheckFrequency(100))
 	if err != nil {
@@ -109,13 +111,18 @@ type Decision struct {
 	// MissingScopes are all the scopes that would let the caller in where only
 	// scopes are missing.
 	MissingScopes []string
+	// Ambiguous says which argument could be taken for one that the deciding rule
+	// reads, where that is why the request is denied; see Decide.
+	Ambiguous string
 }
 
 // DefaultRule is what decides where no rule does.
 const DefaultRule = "default"
 
 // Decide decides about a request. A rule that can't be evaluated, such as one
-// about an argument that is missing, does not allow; where it would deny, it denies.
+// about an argument that is missing, does not allow; where it would deny, it
+// denies. So it is with a rule that reads an argument of which there is another
+// spelling, in upper and lower case: it can't know which one the server will take.
 func (p *Policy) Decide(ctx context.Context, in Input) Decision {
 	if p == nil {
 		return Decision{Allowed: true, Rule: DefaultRule}
@@ -142,9 +149,17 @@ func (p *Policy) decide(ctx context.Context, in Input, anyArgs bool) Decision {
 	d := Decision{Rule: DefaultRule}
 	for _, c := range p.rules {
 		outcome := c.eval(ctx, vars)
+		ambiguous := ""
+		if !anyArgs {
+			if ambiguous = c.ambiguous(ctx, in, vars); ambiguous != "" {
+				outcome = isFault
+			}
+		}
 		switch {
 		case c.deny && (outcome == isTrue || outcome == isFault || outcome == isUnknown && !anyArgs):
-			return Decision{Rule: c.name}
+			return Decision{Rule: c.name, Ambiguous: ambiguous}
+		case ambiguous != "" && !d.Allowed && d.MissingScopes == nil && d.Ambiguous == "":
+			d.Rule, d.Ambiguous = c.name, ambiguous
 		case c.deny || d.Allowed || outcome == isFalse || outcome == isFault:
 		case outcome == isUnknown && !anyArgs:
 		default:
@@ -153,11 +168,30 @@ func (p *Policy) decide(ctx context.Context, in Input, anyArgs bool) Decision {
 			case len(missing) == 0:
 				d = Decision{Allowed: true, Rule: c.name}
 			case d.MissingScopes == nil && !in.Client.AppOnly:
-				d.Rule, d.MissingScopes = c.name, c.scopes
+				d = Decision{Rule: c.name, MissingScopes: c.scopes}
 			}
 		}
 	}
 	return d
+}
+
+// ambiguous names an argument that could be taken for one that the rule reads,
+// "" where there is none, or the rule's outcome does not depend on arguments.
+func (c compiled) ambiguous(ctx context.Context, in Input, vars cel.PartialActivation) string {
+	if len(c.reads) == 0 {
+		return ""
+	}
+	args, _ := vars.ResolveName("args")
+	name, read := c.reads.variant(args)
+	if name == "" {
+		return ""
+	}
+	if blind, err := in.vars(true); err == nil {
+		if outcome := c.eval(ctx, blind); outcome == isTrue || outcome == isFalse {
+			return "" // whatever the arguments are
+		}
+	}
+	return fmt.Sprintf("the argument %.40q is taken for %q by some servers", name, read)
 }
 
 type outcome int

@@ -41,6 +41,8 @@ func TestDecide(t *testing.T) {
 		{"the scope is there", []Rule{{Allow: "true", Scopes: []string{"Tools.Write"}}}, Input{User: ada, Tool: writer}, "allow rule 1"},
 		{"applications can't ask for scopes", []Rule{{Allow: "true", Scopes: []string{"Tools.Write"}}}, Input{User: grace, Client: Client{AppOnly: true}, Tool: writer}, "deny default"},
 		{"another rule allows without", []Rule{{Allow: "true", Scopes: []string{"X"}}, {Allow: "true"}}, Input{User: grace, Tool: writer}, "allow rule 2"},
+		{"only arguments that are known", []Rule{{Allow: `args.all(name, name in ["path"]) && args.path.startsWith("/srv/") && !args.path.contains("..")`}}, Input{User: grace, Tool: writer, Args: json.RawMessage(`{"path":"/srv/x"}`)}, "allow rule 1"},
+		{"and another one", []Rule{{Allow: `args.all(name, name in ["path"]) && args.path.startsWith("/srv/") && !args.path.contains("..")`}}, Input{User: grace, Tool: writer, Args: json.RawMessage(`{"path":"/srv/x","file":"/etc"}`)}, "deny default"},
 		{"too costly", []Rule{{Allow: `args.l.all(a, args.l.all(b, args.l.all(c, a + b + c >= 0)))`}}, Input{User: grace, Tool: writer, Args: list(200)}, "deny default"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
