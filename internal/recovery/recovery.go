@@ -122,6 +122,7 @@ func (r *Remote) Exchange(ctx context.Context, f wire.Frame) error {
 		if f.Method == "tools/list" {
 			r.tools.expect(f.ID)
 		}
+		r.held.take(f.ID) // what came for one with the same id that was given up
 		err = r.remote.Exchange(ctx, f)
 		answer := r.held.take(f.ID)
 		if err == nil && answer == nil {
