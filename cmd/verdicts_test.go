@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -155,7 +157,14 @@ func TestEraIsRememberedBetweenRuns(t *testing.T) {
 			t.Errorf("%s: the client got %q", run.name, answers)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "eras")); err != nil {
+	kept := filepath.Join(dir, "eras")
+	if _, err := os.Stat(kept); err != nil {
 		t.Error(err)
+	}
+	if err := removeVerdicts(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(kept); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after logout --all: %v", err)
 	}
 }
