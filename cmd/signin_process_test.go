@@ -355,6 +355,7 @@ func TestRow09DeviceCodeBlocked(t *testing.T) {
 // Checklist 9, with each number that policies have for it: both mcpctl login and
 // the bridge go on in the browser, and say why.
 func TestRow09EachBlockSwitchesToTheBrowser(t *testing.T) {
+	t.Parallel()
 	const notAllowed, device = "does not allow sign-in with a code", "asks for the state of the device, which a sign-in with a code does not tell"
 	for number, why := range map[int]string{
 		53003: notAllowed, 530031: notAllowed, 530032: notAllowed, 530035: notAllowed, 530036: notAllowed,

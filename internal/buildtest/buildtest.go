@@ -20,6 +20,7 @@ func Program(dir, pkg string, flags ...string) (string, error) {
 		program += ".exe"
 	}
 	args := append([]string{"build", "-o", program}, flags...)
+	//nolint:noctx // TestMain has no context; the time limit of go test bounds it
 	out, err := exec.Command("go", append(args, pkg)...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", pkg, err, out)

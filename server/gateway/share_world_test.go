@@ -116,7 +116,7 @@ func (r *replica) upstream() (wire.Conn, error) {
 	r.count(1)
 	r.working.Go(func() {
 		defer r.count(-1)
-		defer far.Close() //nolint:errcheck // a pipe
+		defer far.Close()
 		work(far, r.hold)
 	})
 	return near, nil

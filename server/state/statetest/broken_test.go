@@ -89,6 +89,7 @@ func TestOneBroken(t *testing.T) {
 }
 
 func TestContractNoticesBrokenStores(t *testing.T) {
+	t.Parallel()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
