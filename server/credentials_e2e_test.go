@@ -160,6 +160,39 @@ func TestWhatASessionSendsForItselfNamesItsCaller(t *testing.T) {
 	}
 }
 
+// TestApplicationsAreRefusedEarly: Entra exchanges no token of an application on
+// its own, so it is not even asked, and the caller is told why.
+func TestApplicationsAreRefusedEarly(t *testing.T) {
+	w := delegated(t, server.Upstream{Name: "crm", URL: crmServer(t), OnBehalfOf: server.OnBehalfOf{Scopes: []string{crmURI + "/.default"}}},
+		func(o *server.Options) { o.Config.Entra.RequiredRoles = []string{fakeentra.SampleWriterRole} })
+	app := w.mint(fakeentra.TokenSpec{Client: "77777777-aaaa-4bbb-8ccc-000000000077", Scopes: []string{}, Roles: []string{fakeentra.SampleWriterRole}})
+	status, challenge, body := w.post(app, "", initialize)
+	if status != http.StatusOK || challenge != "" || !strings.Contains(body, "AADSTS7000114") || !strings.Contains(body, "client_credentials") {
+		t.Errorf("got %d %q %s", status, challenge, body)
+	}
+	if n := w.authority.CountRequests(fakeentra.EndpointToken, fakeentra.GrantOnBehalfOf); n != 0 {
+		t.Errorf("the authority was asked %d times", n)
+	}
+}
+
+// TestAgentsAreLogged: of an agent identity the audit log has the agent's
+// blueprint, and rules see that it is one.
+func TestAgentsAreLogged(t *testing.T) {
+	const blueprint = "77777777-aaaa-4bbb-8ccc-000000000078"
+	w := start(t, whoami, func(o *server.Options) {
+		o.Config.Policy = []server.PolicyRule{{Name: "agents", Deny: "client.agent"}, {Allow: "true"}}
+	})
+	agent := w.mint(fakeentra.TokenSpec{Person: w.sample.Ada.UPN, Claims: map[string]any{"xms_par_app_azp": blueprint}})
+	f, _ := w.streamable(agent).tool("whoami", `{}`)
+	all := w.records()
+	if r := all[len(all)-1]; at(f, "result.isError") != "true" || r["rule"] != "agents" || r["agent_blueprint"] != blueprint || r["oid"] != w.sample.Ada.OID {
+		t.Errorf("got %s, recorded as %v", f.Raw, r)
+	}
+	if f, _ := w.streamable(w.token(w.sample.Ada)).tool("whoami", `{}`); at(f, "result.isError") == "true" {
+		t.Errorf("a person: %s", f.Raw)
+	}
+}
+
 // TestStepUpReachesTheClient: where a policy asks for another factor, a client
 // that can take it gets a claims challenge, and any other words.
 func TestStepUpReachesTheClient(t *testing.T) {

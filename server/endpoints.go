@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -127,8 +128,8 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 		Steps: gateway.Steps{
 			Policy: func() *policy.Policy { return e.settings.Load().policy },
 			Caller: policyCaller,
-			Challenge: func(_ context.Context, scopes []string) string {
-				return s.metadata.ScopeChallenge(path, scopes, "This needs more permissions.")
+			Challenge: func(ctx context.Context, scopes []string) string {
+				return s.metadata.ScopeChallenge(path, withHeld(ctx, scopes), "This needs more permissions.")
 			},
 			Lacking:    lacking(s.metadata, path),
 			Limits:     func() gateway.LimitOptions { return e.settings.Load().limits },
@@ -218,6 +219,21 @@ func (c Config) otherPaths() []string {
 		}
 	}
 	return paths
+}
+
+// withHeld adds the scopes that the caller has to those that are wanted: a client
+// signs in anew for what the challenge names and nothing else, and would lose what
+// lets it in (MCP 2025-11-25, basic/authorization, "Scope Challenge Handling").
+func withHeld(ctx context.Context, wanted []string) []string {
+	all := slices.Clone(wanted)
+	if p, ok := auth.FromContext(ctx); ok {
+		for _, held := range p.Scopes {
+			if !slices.Contains(all, held) {
+				all = append(all, held)
+			}
+		}
+	}
+	return all
 }
 
 // policyCaller describes to policies who sent the message that ctx came with.

@@ -119,8 +119,9 @@ func TestPolicyAsksForScopes(t *testing.T) {
 		if resp.StatusCode != http.StatusForbidden || !f.Failed {
 			t.Errorf("got %s %s", resp.Status, f.Raw)
 		}
-		full := w.sample.API.IDURIs[0] + "/" + scope
-		for _, want := range []string{`error="insufficient_scope"`, full, w.url("/.well-known/oauth-protected-resource/mcp")} {
+		api := w.sample.API.IDURIs[0]
+		all := `scope="` + api + "/" + scope + " " + api + "/" + fakeentra.SampleScope + `"` // what lets the caller in would be lost else
+		for _, want := range []string{`error="insufficient_scope"`, all, w.url("/.well-known/oauth-protected-resource/mcp")} {
 			if !strings.Contains(challenge, want) {
 				t.Errorf("the challenge %s lacks %s", challenge, want)
 			}
