@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -148,10 +149,18 @@ func TestWhatASessionSendsForItselfNamesItsCaller(t *testing.T) {
 	w := delegated(t, server.Upstream{Name: "crm", URL: address, OnBehalfOf: server.OnBehalfOf{Scopes: []string{crmURI + "/.default"}}})
 	s := w.streamable(w.token(w.sample.Ada))
 	s.tool("whoami", `{}`)
+	seen := map[string]int{}
+	for given := time.After(patience); seen["GET true"]+seen["GET false"] == 0; {
+		select {
+		case r := <-requests:
+			seen[r]++
+		case <-given:
+			t.Fatalf("nobody listens: %v", seen)
+		}
+	}
 	s.close()
 	w.stop()
 	close(requests)
-	seen := map[string]int{}
 	for r := range requests {
 		seen[r]++
 	}
