@@ -3,6 +3,8 @@ package server
 import (
 	"net/http"
 	"net/http/httptest"
+	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -54,6 +56,27 @@ func TestHeadersChange(t *testing.T) {
 	}
 	if ask(crm) != "new" || ask(files) != "" {
 		t.Error("the fields did not change")
+	}
+}
+
+// Whoever sorts the upstreams anew, or moves one, gives none the key of another:
+// it would go to the wrong address.
+func TestHeadersStayWithTheirUpstream(t *testing.T) {
+	crm := Upstream{Name: "crm", URL: "https://crm.internal/mcp", Headers: map[string]string{"X-Key": "of crm"}, RequestsPerMinute: 1}
+	files := Upstream{Name: "files", URL: "https://files.internal/mcp", Headers: map[string]string{"X-Key": "of files"}, RequestsPerMinute: 2}
+	moved := crm
+	moved.URL, moved.Headers = "https://crm.example.com/mcp", map[string]string{"X-Key": "of the new crm"}
+	old := Config{Upstreams: []Upstream{crm, files}}
+	for name, wanted := range map[string][]Upstream{"sorted": {files, crm}, "moved": {moved, files}} {
+		t.Run(name, func(t *testing.T) {
+			next, changed, fixed := merge(old, Config{Upstreams: wanted}, []string{"upstreams[].headers", "upstreams[].requests_per_minute"})
+			if !reflect.DeepEqual(next.Upstreams, old.Upstreams) || len(changed) > 0 {
+				t.Errorf("changed %v to %+v", changed, next.Upstreams)
+			}
+			if !slices.Contains(fixed, "upstreams[0].headers") {
+				t.Errorf("only %v are said to need a restart", fixed)
+			}
+		})
 	}
 }
 

@@ -52,7 +52,8 @@ func emptyAsNil(v reflect.Value) reflect.Value {
 }
 
 // assign copies the value of one key. It reports whether both have the place:
-// lists of the same length do.
+// lists of the same length do where the same upstream stands there. What is set
+// for one must not become another's, whose address would get its header fields.
 func assign(to *Config, from Config, key string) bool {
 	f, ok := flatten(from)[key]
 	if !ok {
@@ -64,11 +65,18 @@ func assign(to *Config, from Config, key string) bool {
 			target, source = target.Field(i), source.Field(i)
 			continue
 		}
-		if i >= target.Len() || target.Len() != source.Len() {
+		if i >= target.Len() || target.Len() != source.Len() || !sameUpstream(target.Index(i), source.Index(i)) {
 			return false
 		}
 		target, source = target.Index(i), source.Index(i)
 	}
 	target.Set(source)
 	return true
+}
+
+// sameUpstream reports whether two entries of upstreams are for the same server.
+func sameUpstream(a, b reflect.Value) bool {
+	one, ok := a.Interface().(Upstream)
+	other, both := b.Interface().(Upstream)
+	return ok && both && one.Name == other.Name && one.URL == other.URL
 }
