@@ -486,6 +486,30 @@ func TestStreamsThatStayOpen(t *testing.T) {
 	}
 }
 
+// A second answer that is too large comes when the request's bytes are gone.
+func TestLargeAnswerAfterTheAnswer(t *testing.T) {
+	released := make(chan struct{})
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string, _ int) {
+		sse(w, "data: "+okAnswer)
+		<-released
+		_, _ = fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"text\":%q}}\n\n", strings.Repeat("x", 2<<20))
+	})
+	c, got := streamable(t, s.URL, func(o *ClientOptions) { o.MaxMessage = 1 << 20 })
+	f, err := parseBuffer(newBuffer(len(callRequest)).appendBytes([]byte(callRequest)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Exchange(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	f.Release()
+	close(released)
+	c.wg.Wait() // for what reads on
+	if texts := got.texts(); len(texts) != 1 || texts[0] != okAnswer {
+		t.Errorf("got %.300q", texts)
+	}
+}
+
 // What the receiver can't take ends the stream instead of piling up.
 func TestDeliverErrorEndsTheExchange(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string, _ int) {

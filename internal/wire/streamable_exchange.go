@@ -230,7 +230,7 @@ func (x *exchange) tooLarge(ev event) error {
 	x.client.opts.Logger.Warn("a message from the server was dropped", "reason", bad)
 	switch {
 	case ev.large.answers():
-		if x.pending == nil {
+		if x.pending == nil || x.answered { // with its answer the request's bytes are gone
 			return nil
 		}
 		return x.message(largeAnswer(x.pending, bad))
