@@ -214,8 +214,8 @@ func (c *Call) end(cause error, text string) {
 		}
 		_, _ = c.place(outgoing{frame: answer(c.id)}) // a response never waits
 	}
+	c.cancel(cause) // before the answer can leave, which is the end for another cause
 	c.mu.Unlock()
-	c.cancel(cause)
 }
 
 // closedSubscription tells the client that its subscription ended in order
