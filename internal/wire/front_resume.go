@@ -22,7 +22,10 @@ func (f *front) replay(w http.ResponseWriter, r *http.Request, session string, m
 		return true
 	}
 	known := missing != nil
-	if !known && len(events) == 0 || known && gap && len(events) == 0 && missing(num, place) == nil {
+	// Something has come on a stream that has ended: where nothing is behind its
+	// beginning, it is not kept any more.
+	lost := gap || place == 0
+	if len(events) == 0 && (!known || lost && missing(num, place) == nil) {
 		return false
 	}
 	a := newAnswerWriter(w, f.opts.WriteTimeout)
@@ -62,6 +65,7 @@ func (c *carry) replay(r *http.Request, until uint64) {
 		events, _, err := c.s.front.opts.Events.EventsAfter(r.Context(), c.s.id, c.st.num, place, limit)
 		if err != nil {
 			c.s.front.opts.Logger.Error("stored events could not be read", "reason", err)
+			c.w.err = err // what comes later must not go out before it: the client resumes
 			return
 		}
 		for len(events) > 0 && events[len(events)-1].Place >= until {

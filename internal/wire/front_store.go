@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 )
@@ -43,7 +44,8 @@ type SessionRegistry interface {
 	Remove(ctx context.Context, id, owner string) error
 	// Find returns what serves the requests of a session that lives in another
 	// process, nil if that process is gone. ErrUnknownSession: there is none, or
-	// it is another owner's.
+	// it is another owner's. The handler lifts the read deadline of the connection
+	// once it has the body, which is read under FrontOptions.ReadTimeout.
 	Find(ctx context.Context, id, owner string) (http.Handler, error)
 }
 
@@ -141,7 +143,11 @@ func (f *front) elsewhere(w http.ResponseWriter, r *http.Request, id string) boo
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, int64(f.opts.MaxMessage))
+	limited := http.MaxBytesReader(w, r.Body, int64(f.opts.MaxMessage))
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{&patientReader{r: limited, control: http.NewResponseController(w), timeout: f.opts.ReadTimeout}, limited}
 	there.ServeHTTP(w, r)
 	return true
 }

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -166,6 +170,146 @@ func TestFrontTakesOverWithoutLoss(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a client missed and the store does not give out at the moment must not be
+// overtaken by what came later.
+func TestFrontNeverSkipsWhatItCannotRead(t *testing.T) {
+	sc := &script{sessions: make(chan *Session, 1)}
+	events := newTestEvents(100)
+	ft := startFrontWith(t, FrontOptions{Events: events}, sc)
+	c := ft.open("2025-06-18")
+	s := <-sc.sessions
+	write := func(i int) {
+		t.Helper()
+		if err := s.Write(t.Context(), logNote(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream := c.stream(http.MethodGet, "", nil)
+	write(0)
+	stream.mustNext()
+	place := map[string]string{headerLastID: stream.lastID}
+	write(1)
+	stream.mustNext()
+	stream.cancel()
+	eventually(t, "the client's leave", func() bool { return ft.front.Stats().Streams == 0 })
+	write(2)
+	events.fail(errors.New("out of reach"))
+	if f, err := c.stream(http.MethodGet, "", place).next(); err == nil {
+		t.Fatalf("got %s", f.Raw)
+	}
+	events.fail(nil)
+	stream = c.stream(http.MethodGet, "", place)
+	for _, want := range []string{"1", "2"} {
+		if f := stream.mustNext(); string(Lookup(f.Raw, "params", "data")) != want {
+			t.Errorf("got %s, want %s", f.Raw, want)
+		}
+	}
+}
+
+// A client that has nothing but the beginning of a stream that is not kept any
+// more learns so, instead of getting an answer without its response.
+func TestFrontHasForgottenAStream(t *testing.T) {
+	events := newTestEvents(1)
+	c := startFrontWith(t, FrontOptions{Events: events}, &script{}).open("2025-11-25")
+	stream := c.stream(http.MethodPost, request("1", "test/progress", `{"n":2}`), nil)
+	prime, err := stream.events.next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantProgress(t, stream.rest(), "1", 2)
+	wantProgress(t, c.stream(http.MethodPost, request("2", "test/progress", `{"n":2}`), nil).rest(), "2", 2)
+	if resp := c.do(http.MethodGet, "", map[string]string{headerLastID: prime.id}); resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("HTTP %d", resp.StatusCode)
+	}
+}
+
+// A client that comes back and has got what was to be sent again makes room for
+// those who write.
+func TestResumingMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		front := NewStreamableFront(FrontOptions{
+			Serve: func(ctx context.Context, _ *Session) { <-ctx.Done() }, Queue: 1, Events: newTestEvents(10),
+		})
+		defer front.Close(t.Context())
+		s, err := front.front.open(httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/mcp", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, rd, err := s.listen("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Write(t.Context(), logNote(1)); err != nil {
+			t.Fatal(err)
+		}
+		step, sent := s.take(st, rd, false)
+		if step != stepSend || !s.keep(st, rd, sent) {
+			t.Fatalf("step %d", step)
+		}
+		s.detach(st, rd, []taken{sent}) // the connection broke: nobody knows whether it arrived
+		written := make(chan error, 1)
+		go func() { written <- s.Write(t.Context(), logNote(2)) }()
+		synctest.Wait()
+		if st, rd, err = s.listen("0-1"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		select {
+		case err := <-written:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("the writer waits for room that there is")
+		}
+		s.detach(st, rd, nil)
+		_ = s.Close()
+	})
+}
+
+// elsewhereRegistry has every session in another process.
+type elsewhereRegistry struct{ there http.Handler }
+
+func (elsewhereRegistry) Register(context.Context, string, string) error { return nil }
+func (elsewhereRegistry) Renew(context.Context, string, string) error    { return nil }
+func (elsewhereRegistry) Remove(context.Context, string, string) error   { return nil }
+func (e elsewhereRegistry) Find(context.Context, string, string) (http.Handler, error) {
+	return e.there, nil
+}
+
+// A body on its way to another process is not waited for longer than others.
+func TestFrontIsAsPatientForOthers(t *testing.T) {
+	read := make(chan error, 1)
+	there := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		read <- err
+	})
+	ft := startFrontWith(t, FrontOptions{Registry: elsewhereRegistry{there}, ReadTimeout: 50 * time.Millisecond}, &script{})
+	body, rest := io.Pipe()
+	defer rest.Close()
+	c := &frontClient{t: t, url: ft.server.URL, session: "there", version: "2025-11-25"}
+	req := c.request(t.Context(), http.MethodPost, "", map[string]string{"Content-Type": "application/json"})
+	req.Body = body
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	select {
+	case err := <-read:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("reading ended with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a body that does not come is still waited for")
+	}
+	_ = body.Close()
+	_ = rest.Close()
+	<-done
 }
 
 // keepEvents makes streams resumable.

@@ -106,6 +106,7 @@ func (s *Session) listen(lastEventID string) (*outStream, *reader, error) {
 			e := st.pop()
 			e.frame.Release()
 		}
+		s.wakeWriters(st)
 	}
 	if st.standalone() {
 		s.listened = true
