@@ -171,8 +171,8 @@ type session struct {
 	transport *Transport
 
 	mu     sync.Mutex
-	caller string          // key of the principal
-	latest context.Context // values of the caller's last request
+	caller *auth.Principal
+	latest context.Context // values of the caller's last request; nil without a source
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -181,11 +181,14 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	p, ok := auth.FromContext(ctx)
 	s.mu.Lock()
 	switch {
-	case ok && s.caller != "" && s.caller != p.Key():
+	case ok && s.caller != nil && (s.caller.TenantID != p.TenantID || s.caller.ObjectID != p.ObjectID):
 		s.mu.Unlock()
 		return nil, closing(req, errors.New("the connection to the upstream belongs to another caller"))
 	case ok:
-		s.caller, s.latest = p.Key(), auth.Inherit(context.Background(), ctx)
+		s.caller = p
+		if s.transport.source != nil {
+			s.latest = auth.Inherit(context.Background(), ctx)
+		}
 	case s.latest != nil:
 		req = req.WithContext(auth.Inherit(ctx, s.latest))
 	}
