@@ -43,6 +43,8 @@ type hubCall struct {
 	progress wire.ID // the client's token, nil for none
 	settle   func(f wire.Frame) wire.Frame
 	answered bool
+	over     bool           // its exchange has ended: nothing is delivered any more
+	handing  sync.WaitGroup // deliveries under way; added to under hub.mu until over
 }
 
 type hubCallKey struct{}
@@ -189,7 +191,11 @@ func (h *hub) exchange(ctx context.Context, c *wire.Call, settle func(wire.Frame
 	defer func() {
 		h.mu.Lock()
 		delete(h.calls, string(id))
+		call.over = true
 		h.mu.Unlock()
+		// An upstream that is a process may deliver while the client goes away. What
+		// is delivered, recorded above all, uses the request's bytes.
+		call.handing.Wait()
 	}()
 	changes := []change{set(id, "id")}
 	if call.progress != nil {
@@ -214,6 +220,13 @@ func (h *hub) deliver(ctx context.Context, f wire.Frame) error {
 		call = h.calls[wire.ID(wire.Lookup(f.Raw, "params", "progressToken")).Key()]
 	case call == nil:
 		call = h.calls[wire.ID(wire.Lookup(f.Raw, "params", "_meta", metaSubscription)).Key()]
+	}
+	if call != nil && call.over {
+		call = nil
+	}
+	if call != nil {
+		call.handing.Add(1)
+		defer call.handing.Done()
 	}
 	h.mu.Unlock()
 	if call == nil {
