@@ -47,7 +47,6 @@ type decider struct {
 	mu      sync.Mutex
 	lists   map[string]listRequest // requests for lists under way, by id key
 	tools   map[string]json.RawMessage
-	private int
 	answers map[string]chan wire.Frame // of the decider's own requests
 }
 
@@ -180,9 +179,8 @@ func (d *decider) completion(ctx context.Context, params []byte) (in policy.Inpu
 }
 
 // tool describes an entry by its name as clients see it; rules see the name that
-// the upstream gave it. What a tool's
-// annotations are is known from the upstream's list; it is fetched where no
-// client has asked for it yet.
+// the upstream gave it. What a tool's annotations are is known from the upstream's
+// list; it is fetched where no client has asked for it yet.
 func (d *decider) tool(ctx context.Context, kind, name string) (policy.Tool, error) {
 	if kind != policy.KindTool {
 		t := d.describe(kind, name, nil)

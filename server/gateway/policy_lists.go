@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -140,9 +141,8 @@ func (d *decider) fetchTools(ctx context.Context) error {
 }
 
 func (d *decider) ask(ctx context.Context, cursor []byte) (wire.Frame, error) {
+	id := wire.ID(`"mcpctl-` + rand.Text() + `"`) // no client meets it by chance, or can guess it
 	d.mu.Lock()
-	d.private++
-	id := wire.ID(fmt.Sprintf(`"mcpctl-policy-%d-706f6c"`, d.private))
 	answer := make(chan wire.Frame, 1)
 	d.answers[id.Key()] = answer
 	d.mu.Unlock()

@@ -239,3 +239,23 @@ func TestAggregateCallsWhatWasDecided(t *testing.T) {
 		t.Errorf("after a decision: %q, %v", name, err)
 	}
 }
+
+// What the decider asks for itself has an id that no client can use before it,
+// to have an answer of its own taken for the list of tools.
+func TestPolicyAsksUnderIDsOfItsOwn(t *testing.T) {
+	ids := map[string]bool{}
+	for range 2 {
+		d, u, _ := deciding(t, readOnly)
+		inner := u.deliver
+		u.deliver = func(ctx context.Context, f wire.Frame) error {
+			ids[string(f.ID)] = true
+			return inner(ctx, f)
+		}
+		if _, err := exchange(t, d, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read"}}`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(ids) != 5 { // two pages of two lists, and the calls' own
+		t.Errorf("got %v", ids)
+	}
+}
