@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"net/http"
 	"testing"
 )
 
@@ -26,14 +27,30 @@ func FuzzSealedCaller(f *testing.F) {
 	r.aead, _, _ = newSeals(make([]byte, keySize))
 	other := &Replica{}
 	other.aead, _, _ = newSeals(bytes.Repeat([]byte("k"), keySize))
-	f.Add(other.seal([]byte("ada"), "x"), "x")
-	f.Add([]byte("short"), "x")
-	f.Fuzz(func(t *testing.T, sealed []byte, exchange string) {
-		if caller, err := r.open(sealed, exchange); err == nil {
-			t.Errorf("%q is believed", caller)
+	f.Add([]byte("ada"), "x", "/mcp?a=\xff", []byte("{}"))
+	f.Fuzz(func(t *testing.T, caller []byte, exchange, uri string, body []byte) {
+		m := message{Kind: isRequest, Exchange: passable(exchange), URI: passable(uri), Header: passedHeader(http.Header{"Accept": {uri}}), body: body}
+		m.Caller = r.seal(caller, m)
+		came, err := decodeMessage(m.encode())
+		if err != nil {
+			t.Fatal(err)
 		}
-		if caller, err := r.open(r.seal(sealed, exchange), exchange); err != nil || !bytes.Equal(caller, sealed) {
-			t.Errorf("%q came back as %q, %v", sealed, caller, err)
+		if got, err := r.open(came); err != nil || !bytes.Equal(got, caller) {
+			t.Errorf("%q came back as %q, %v", caller, got, err)
+		}
+		for what, forged := range map[string]message{
+			"another body":     {Kind: isRequest, Exchange: came.Exchange, URI: came.URI, Header: came.Header, Caller: came.Caller, body: append(bytes.Clone(body), ' ')},
+			"another exchange": {Kind: isRequest, Exchange: came.Exchange + "x", URI: came.URI, Header: came.Header, Caller: came.Caller, body: body},
+			"another address":  {Kind: isRequest, Exchange: came.Exchange, URI: came.URI + "x", Header: came.Header, Caller: came.Caller, body: body},
+			"no header":        {Kind: isRequest, Exchange: came.Exchange, URI: came.URI, Caller: came.Caller, body: body},
+			"no seal":          {Kind: isRequest, Exchange: came.Exchange, URI: came.URI, Header: came.Header, Caller: caller, body: body},
+		} {
+			if got, err := r.open(forged); err == nil {
+				t.Errorf("with %s %q is believed", what, got)
+			}
+		}
+		if got, err := other.open(came); err == nil {
+			t.Errorf("with another key %q is believed", got)
 		}
 	})
 }

@@ -97,17 +97,29 @@ func newSeals(key []byte) (callers cipher.AEAD, cursors []byte, err error) {
 	return callers, cursors, err
 }
 
-// seal hides a caller from the store, and binds it to the exchange.
-func (r *Replica) seal(caller []byte, exchange string) []byte {
+// seal hides the caller of a request from the store, and binds it to the request:
+// who can write to the store can't have a caller ask for something else.
+func (r *Replica) seal(caller []byte, request message) []byte {
 	nonce := make([]byte, r.aead.NonceSize())
 	_, _ = rand.Read(nonce) // never fails
-	return r.aead.Seal(nonce, nonce, caller, []byte(exchange))
+	return r.aead.Seal(nonce, nonce, caller, request.digest())
 }
 
-func (r *Replica) open(sealed []byte, exchange string) ([]byte, error) {
+// open returns the caller of a request as it was sealed with it.
+func (r *Replica) open(request message) ([]byte, error) {
 	n := r.aead.NonceSize()
-	if len(sealed) < n {
+	if len(request.Caller) < n {
 		return nil, errMessage
 	}
-	return r.aead.Open(nil, sealed[:n], sealed[n:], []byte(exchange))
+	return r.aead.Open(nil, request.Caller[:n], request.Caller[n:], request.digest())
+}
+
+// digest stands for all of a request but its caller.
+func (m message) digest() []byte {
+	m.Caller = nil
+	head, _ := json.Marshal(m) // as in encode
+	sum := sha256.New()
+	sum.Write(append(head, '\n'))
+	sum.Write(m.body)
+	return sum.Sum(nil)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,21 +89,35 @@ func (r *Replica) pass(w http.ResponseWriter, req *http.Request, to, scope strin
 	}()
 	there := false
 	if !closed {
-		there, err = r.send(req.Context(), to, message{
+		m := message{
 			Kind: isRequest, Exchange: exchange, From: r.id, Scope: scope,
-			Method: req.Method, Host: req.Host, URI: req.URL.RequestURI(), Header: passedHeader(req.Header),
-			Caller: r.seal(carried, exchange), body: body,
-		})
+			Method: req.Method, Host: passable(req.Host), URI: passable(req.URL.RequestURI()), Header: passedHeader(req.Header),
+			body: body,
+		}
+		m.Caller = r.seal(carried, m)
+		there, err = r.send(req.Context(), to, m)
 	}
-	if err != nil || !there {
+	if err != nil {
+		// It may have arrived nevertheless: no answer may invite to send it again.
+		r.log.Error("passing a request to another replica", "reason", err)
+		refusePassing(w, http.StatusBadGateway, "the replica of this server that has the session did not answer; the work may or may not have been done")
+		r.gone(req.Context(), to, exchange)
+		return
+	}
+	if !there {
 		refusePassing(w, http.StatusServiceUnavailable, "the replica of this server that has the session can't be reached; try again")
 		return
 	}
 	if over := r.carry(w, req, to, exchange, a); !over {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), lastWord)
-		defer cancel()
-		_, _ = r.send(ctx, to, message{Kind: isGone, Exchange: exchange}) // it notices in the end
+		r.gone(req.Context(), to, exchange)
 	}
+}
+
+// gone tells another replica that nobody waits for an answer any more.
+func (r *Replica) gone(ctx context.Context, to, exchange string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+	defer cancel()
+	_, _ = r.send(ctx, to, message{Kind: isGone, Exchange: exchange}) // it notices in the end
 }
 
 // carry writes the answer as it comes. It reports whether that has ended.
@@ -159,12 +174,15 @@ func (r *Replica) carry(w http.ResponseWriter, req *http.Request, to, exchange s
 func passedHeader(h http.Header) http.Header {
 	out := http.Header{}
 	for _, name := range []string{"Accept", "Content-Type", "Content-Encoding", "Origin", "Last-Event-Id", "Traceparent", "Tracestate", wire.HeaderSession, wire.HeaderProtocol} {
-		if values := h.Values(name); len(values) > 0 {
-			out[http.CanonicalHeaderKey(name)] = values
+		for _, value := range h.Values(name) {
+			out.Add(name, passable(value))
 		}
 	}
 	return out
 }
+
+// passable makes a string one that JSON carries as it is.
+func passable(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
 
 func refusePassing(w http.ResponseWriter, status int, text string) {
 	h := w.Header()

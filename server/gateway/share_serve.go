@@ -93,7 +93,7 @@ func (r *Replica) serve(m message) {
 }
 
 func (s *serving) run(m message, front http.Handler) {
-	carried, err := s.replica.open(m.Caller, m.Exchange)
+	carried, err := s.replica.open(m)
 	ctx := s.ctx
 	if err == nil {
 		ctx, err = s.replica.calls.Restore(ctx, carried)

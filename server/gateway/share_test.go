@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -318,6 +319,50 @@ func (s *lostStore) AppendEvent(ctx context.Context, session string, stream uint
 		return err
 	}
 	return s.Store.AppendEvent(ctx, session, stream, e, keep)
+}
+
+// mailStore does something to each request that passes through its mail.
+type mailStore struct {
+	state.Store
+	send func(data []byte) (changed []byte, err error)
+}
+
+func (s *mailStore) Send(ctx context.Context, topic string, data []byte) (int, error) {
+	if !bytes.Contains(data, []byte(`"k":"request"`)) {
+		return s.Store.Send(ctx, topic, data)
+	}
+	data, err := s.send(data)
+	n, sendErr := s.Store.Send(ctx, topic, data)
+	return n, errors.Join(err, sendErr)
+}
+
+// Who can write to the store can't have a caller ask for something else.
+func TestReplicaBelievesNoChangedRequest(t *testing.T) {
+	store := &mailStore{Store: sharedStore(t), send: func(data []byte) ([]byte, error) {
+		return bytes.Replace(data, []byte("harmless"), []byte("harmful!"), 1), nil
+	}}
+	home, away := startReplica(t, store, sharedKey), startReplica(t, store, sharedKey)
+	v := visit(t, "ada")
+	v.initialize(home)
+	if resp := v.do(away, http.MethodPost, "/mcp", call(1, "echo", `{"text":"harmless"}`)); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("got %s: %s", resp.Status, v.text(resp))
+	}
+	if resp := v.do(away, http.MethodPost, "/mcp", call(2, "echo", `{"text":"as it was"}`), "Origin", "https://good.example"); resp.StatusCode != http.StatusOK {
+		t.Errorf("got %s: %s", resp.Status, v.text(resp))
+	}
+}
+
+// A request that the other replica may have got, or not, is not answered so that
+// clients send it again.
+func TestReplicaThatMayHaveHeard(t *testing.T) {
+	store := &mailStore{Store: sharedStore(t), send: func(data []byte) ([]byte, error) { return data, errLost }}
+	home, away := startReplica(t, store, sharedKey), startReplica(t, store, sharedKey)
+	v := visit(t, "ada")
+	v.initialize(home)
+	resp := v.do(away, http.MethodPost, "/mcp", call(1, "echo", `{}`))
+	if resp.StatusCode != http.StatusBadGateway || resp.Header.Get("Retry-After") != "" {
+		t.Errorf("got %s, Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))
+	}
 }
 
 // Sessions that live here go on without the store; what only it knows is
