@@ -214,3 +214,19 @@ func (w *world) reload(change func(*server.Config)) {
 		w.t.Fatal(err)
 	}
 }
+
+// Upstreams whose decoder ignores case would find another request in these than
+// policy and audit did.
+func TestNoRequestInsideAnother(t *testing.T) {
+	w := start(t, richUpstream(t, "files"), readersAndWriters)
+	s := w.rawSession(w.token(w.sample.Grace), "/mcp")
+	for _, message := range []string{
+		`{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call","params":{"name":"write","arguments":{}}}`,
+		`{"jsonrpc":"2.0","method":"tools/call","ID":2,"params":{"name":"write","arguments":{}}}`,
+		`{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"read"},"Params":{"name":"write"}}`,
+	} {
+		if resp, body := s.post(message); resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, "-32600") {
+			t.Errorf("%s: HTTP %d %s", message, resp.StatusCode, body)
+		}
+	}
+}

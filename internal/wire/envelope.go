@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -45,8 +46,10 @@ func invalid(id ID, format string, args ...any) *FrameError {
 // (RFC 8259) but nothing below the top level is decoded or copied. The error is
 // always a *[FrameError].
 //
-// A repeated id, method, result or error is refused: two readers could
-// disagree on which one counts.
+// A repeated id, method, result or error is refused, and so is one of the
+// envelope's members in another case: two readers could disagree on which one
+// counts. Decoders that ignore case, as encoding/json does, would take a "Method"
+// for the method, and act on another request than the one that was looked at.
 func Parse(raw []byte) (Frame, error) {
 	raw = bytes.TrimRight(raw[skipSpace(raw, 0):], " \t\r\n")
 	if len(raw) == 0 {
@@ -101,6 +104,7 @@ type envelope struct {
 
 	repeated string // a member that stands twice
 	idTwice  bool
+	variant  string // a member that differs from one of the envelope's in case only
 }
 
 func (e *envelope) member(key, value []byte) {
@@ -116,7 +120,12 @@ func (e *envelope) member(key, value []byte) {
 		slot = &e.result
 	case "error":
 		slot = &e.failure
+	case "params":
+		return
 	default:
+		if e.variant == "" && isVariant(key) {
+			e.variant = string(key)
+		}
 		return
 	}
 	if *slot != nil {
@@ -125,6 +134,16 @@ func (e *envelope) member(key, value []byte) {
 		return
 	}
 	*slot = value
+}
+
+// isVariant reports a name that some readers take for a member of the envelope.
+func isVariant(key []byte) bool {
+	for _, name := range [...]string{"jsonrpc", "id", "method", "params", "result", "error"} {
+		if strings.EqualFold(string(key), name) {
+			return true
+		}
+	}
+	return false
 }
 
 // readableID returns a copy of the id where it can stand in an answer: one
@@ -159,6 +178,9 @@ func (e *envelope) frame(raw []byte) (Frame, error) {
 	}
 	if e.repeated != "" {
 		return bad("%q stands twice in the message", e.repeated)
+	}
+	if e.variant != "" {
+		return bad("%q is no member of a message, and taken for one by some readers", e.variant)
 	}
 	if e.id != nil && !isID(e.id) && !ID(e.id).Null() {
 		return bad("id must be a string or a number")

@@ -36,7 +36,7 @@ func TestParse(t *testing.T) {
 		{"error without id", `{"jsonrpc":"2.0","error":{}}`, Response, `null`, "", true},
 		{"batch", ` [{"jsonrpc":"2.0","method":"x"}] `, Batch, ``, "", false},
 		{"empty batch", `[]`, Batch, ``, "", false},
-		{"names differ by case", `{"jsonrpc":"2.0","ID":1,"Id":2,"METHOD":"a","method":"x"}`, Notification, ``, "x", false},
+		{"members of somebody's own", `{"jsonrpc":"2.0","method":"x","meta":1,"Meta":2,"ids":3}`, Notification, ``, "x", false},
 		{"unknown members twice", `{"jsonrpc":"2.0","method":"x","params":1,"params":2}`, Notification, ``, "x", false},
 		{"spaces everywhere", " \t\r\n{ \"jsonrpc\" : \"2.0\" ,\n\"id\" : 1 , \"method\" : \"x\" }\n", Request, `1`, "x", false},
 		{"members inside params don't count", `{"jsonrpc":"2.0","method":"x","params":{"id":1,"result":2,"method":"y"}}`, Notification, ``, "x", false},
@@ -108,6 +108,11 @@ func TestParseRefuses(t *testing.T) {
 		{"method twice, id an object", `{"jsonrpc":"2.0","id":{},"method":"x","method":"y"}`, request, ``, true},
 		{"method twice, id behind", `{"jsonrpc":"2.0","method":"x","method":"y","id":3}`, request, `3`, true},
 		{"result twice", `{"jsonrpc":"2.0","id":1,"result":1,"result":2}`, request, `1`, false},
+		{"id in another case", `{"jsonrpc":"2.0","ID":1,"method":"tools/call"}`, request, ``, false},
+		{"method in another case", `{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}`, request, `1`, true},
+		{"params in another case", `{"jsonrpc":"2.0","id":1,"method":"x","params":{},"PARAMS":{}}`, request, `1`, true},
+		{"params with a letter that is folded", `{"jsonrpc":"2.0","id":1,"method":"x","param\u017f":{}}`, request, `1`, true},
+		{"result in another case", `{"jsonrpc":"2.0","id":1,"result":1,"Error":2}`, request, `1`, false},
 		{"version twice", `{"jsonrpc":"2.0","jsonrpc":"2.0","id":1,"method":"x"}`, request, `1`, true},
 	}
 	for _, tt := range tests {
