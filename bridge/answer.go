@@ -63,6 +63,8 @@ func (x explainer) explain(err error) (int, string) {
 		return CodeSignInNeeded, signIn.Error()
 	case errors.As(err, &noStream):
 		return CodeRemoteFailed, fmt.Sprintf("There is no HTTP+SSE stream at %s (%v). Servers that have one mostly offer it at an address of its own, such as one that ends in /sse. To let mcpctl find the transport, leave out --transport sse.", x.url, noStream.err)
+	case errors.Is(err, wire.ErrForeignEndpoint):
+		return CodeRemoteFailed, fmt.Sprintf("The MCP server at %s can't be used: %v. Credentials must not go elsewhere, so nothing was sent. Ask its operator to have it name an address at the origin that people use, also behind a proxy.", x.url, err)
 	case errors.As(err, &content):
 		return CodeRemoteFailed, fmt.Sprintf("%s answered with %s (HTTP %d) and not with an MCP message. Either the address is not that of the MCP endpoint, which often ends in /mcp, or something on the way answered in the server's stead, such as the sign-in page of a proxy. Check the address.", x.url, kind(content.Type), content.Status)
 	case errors.As(err, &status) && !errors.Is(err, wire.ErrNoAnswer):

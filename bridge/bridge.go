@@ -85,6 +85,14 @@ func (o Options) withDefaults() (Options, error) {
 	default:
 		return o, fmt.Errorf("unknown transport %q: use auto, http or sse", o.Transport)
 	}
+	if o.Transport == TransportSSE { // belongs to the revisions that begin with initialize
+		switch o.Protocol {
+		case "", era.ModeAuto:
+			o.Protocol = legacyRevisions[0]
+		case modernRevision:
+			return o, fmt.Errorf("MCP %s has no HTTP+SSE: use the transport http, or leave out the protocol", modernRevision)
+		}
+	}
 	if o.HTTP == nil {
 		o.HTTP = wire.NewTransport()
 	}

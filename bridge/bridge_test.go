@@ -457,7 +457,7 @@ func TestTokenNeverPrints(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	_, inner := wire.Pipe(1)
-	for _, opts := range []Options{{}, {Client: inner, URL: "https://x", Transport: "telepathy"}, {Client: inner, URL: "nowhere"}} {
+	for _, opts := range []Options{{}, {Client: inner, URL: "https://x", Transport: "telepathy"}, {Client: inner, URL: "nowhere"}, {Client: inner, URL: "https://x", Transport: TransportSSE, Protocol: "2026-07-28"}} {
 		if err := Run(t.Context(), opts); err == nil {
 			t.Errorf("%+v was taken", opts)
 		}

@@ -148,11 +148,22 @@ func (r *remote) open(ctx context.Context, f wire.Frame) error {
 	if transport == TransportAuto && refusesStreamable(err) {
 		// MCP basic/transports, Backwards Compatibility: a POST refused with
 		// 400, 404 or 405 may mean a server of the HTTP+SSE era.
-		if sseErr := r.exchangeSSE(ctx, f, transport); sseErr == nil {
-			return nil
+		// Once the stream stands, its outcome is the answer.
+		if sseErr := r.exchangeSSE(ctx, f, transport); r.current() != live || tellsMore(sseErr) {
+			return sseErr
 		}
 	}
 	return err
+}
+
+// tellsMore reports a failure to open the stream of HTTP+SSE that is what keeps
+// the person from the server, rather than the refused POST before it.
+func tellsMore(err error) bool {
+	var status *wire.StatusError
+	if errors.As(err, &status) && (status.Status == http.StatusUnauthorized || status.Status == http.StatusForbidden) {
+		return true
+	}
+	return isSignIn(err) || errors.Is(err, wire.ErrForeignEndpoint)
 }
 
 // useStreamable makes Streamable HTTP the transport.

@@ -51,7 +51,7 @@ func refused(err error) bool {
 func (a *attempts) judge(f wire.Frame, err error, repeatable func(wire.Frame) bool) (bool, time.Duration) {
 	var status *wire.StatusError
 	switch {
-	case isLasting(err):
+	case isLasting(err), errors.Is(err, wire.ErrForeignEndpoint):
 		return false, 0
 	case errors.Is(err, wire.ErrNotSent) && !errors.Is(err, wire.ErrNoAnswer):
 		return true, 0
