@@ -20,14 +20,17 @@ type progress struct {
 	last  float64
 }
 
-// maxProgress bounds the tokens; beyond it all is taken for news.
-const maxProgress = 10_000
+// Bounds of what is remembered. A longer token's steps are all taken for news.
+const (
+	maxProgress = 10_000 // tokens
+	maxToken    = 1 << 10
+)
 
 // advances reports whether a step of progress is news to the client.
 func (m *progressMemory) advances(f wire.Frame) bool {
 	token := wire.ID(wire.Lookup(f.Raw, "params", "progressToken"))
 	now, err := strconv.ParseFloat(string(wire.Lookup(f.Raw, "params", "progress")), 64)
-	if token == nil || err != nil {
+	if token == nil || len(token) > maxToken || err != nil {
 		return true // the client may make of it what it likes
 	}
 	m.mu.Lock()
@@ -39,10 +42,12 @@ func (m *progressMemory) advances(f wire.Frame) bool {
 		return false
 	case p != nil:
 		p.last = now
-	case len(m.by) < maxProgress:
-		if m.by == nil {
-			m.by = map[string]*progress{}
-		}
+	case m.by == nil || len(m.by) >= maxProgress:
+		// Most are of requests that are over: steps can come late, or with tokens
+		// that nobody has given out.
+		m.by = map[string]*progress{}
+		fallthrough
+	default:
 		m.by[key] = &progress{last: now}
 	}
 	return true

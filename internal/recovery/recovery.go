@@ -122,9 +122,7 @@ func (r *Remote) Exchange(ctx context.Context, f wire.Frame) error {
 		if f.Method == "tools/list" {
 			r.tools.expect(f.ID)
 		}
-		r.held.take(f.ID) // what came for one with the same id that was given up
-		err = r.remote.Exchange(ctx, f)
-		answer := r.held.take(f.ID)
+		answer, err := r.once(ctx, f)
 		if err == nil && answer == nil {
 			r.answered()
 			r.session.accepted(f)
@@ -154,6 +152,17 @@ func (r *Remote) Exchange(ctx context.Context, f wire.Frame) error {
 			return err
 		}
 	}
+}
+
+// once exchanges f. answer is the error that says that f was not delivered, nil
+// where none came.
+func (r *Remote) once(ctx context.Context, f wire.Frame) (answer *wire.Frame, err error) {
+	if f.Kind != wire.Request {
+		return nil, r.remote.Exchange(ctx, f)
+	}
+	r.held.expect(f.ID)
+	err = r.remote.Exchange(ctx, f)
+	return r.held.take(f.ID), err
 }
 
 // answered notes that there is something at the address.

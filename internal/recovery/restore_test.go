@@ -73,6 +73,21 @@ func TestUndeliveredForGood(t *testing.T) {
 	})
 }
 
+// An error of that kind to a request that nobody waits for any more is not kept.
+func TestUndeliveredLate(t *testing.T) {
+	r, s, got := recovering(t, nil)
+	handshake(t, r)
+	if err := s.undelivered(t.Context(), request("tools/call")); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Exchange(t.Context(), request("tools/call")); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.held.answers) != 0 || fmt.Sprint(*got) != "[0 5 5]" { // whoever is before us drops the first
+		t.Errorf("%d are held, the client got %v", len(r.held.answers), *got)
+	}
+}
+
 // A request that its client takes back while it has a session established again
 // takes nobody with it.
 func TestRestorationOutlivesItsRequest(t *testing.T) {
@@ -265,5 +280,13 @@ func TestProgressOnlyGrows(t *testing.T) {
 	}
 	if len(m.by) > maxProgress {
 		t.Errorf("%d tokens are remembered", len(m.by))
+	}
+	m.advances(step(`"late"`, "5")) // however much nobody wanted to know before
+	m.repeats(call(`"late"`))
+	if m.advances(step(`"late"`, "4")) {
+		t.Error("a step back is news")
+	}
+	if long := `"` + strings.Repeat("x", maxToken) + `"`; !m.advances(step(long, "1")) || m.by[wire.ID(long).Key()] != nil {
+		t.Error("a long token is remembered")
 	}
 }

@@ -7,14 +7,14 @@ import (
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
-// maxTools bounds how many tools are remembered.
+// maxTools bounds how many tools are remembered that may be called twice.
 const maxTools = 10_000
 
 // toolMemory knows from tools/list which tools may be called twice.
 type toolMemory struct {
 	mu      sync.Mutex
 	pending map[string]bool // ids of tools/list requests
-	safe    map[string]bool // by tool name
+	safe    map[string]bool // names of tools that may be called twice
 }
 
 func (t *toolMemory) expect(id wire.ID) {
@@ -46,10 +46,12 @@ func (t *toolMemory) learn(f wire.Frame) {
 		t.safe = map[string]bool{}
 	}
 	for _, tool := range list.Tools {
-		if len(t.safe) >= maxTools {
-			return // the others are taken for such that may not be called twice
+		switch safe := tool.Annotations.ReadOnlyHint || tool.Annotations.IdempotentHint; {
+		case !safe:
+			delete(t.safe, tool.Name) // it may have been, before its server changed
+		case len(t.safe) < maxTools: // the others are taken for such that may not be called twice
+			t.safe[tool.Name] = true
 		}
-		t.safe[tool.Name] = tool.Annotations.ReadOnlyHint || tool.Annotations.IdempotentHint
 	}
 }
 

@@ -17,11 +17,19 @@ var errUndelivered = fmt.Errorf("%w, and the message was not delivered", wire.Er
 // known whether asking again helps.
 type heldAnswers struct {
 	mu      sync.Mutex
-	answers map[string]wire.Frame // by id key
+	answers map[string]*wire.Frame // by id key of the requests under way; nil: nothing yet
 }
 
-// maxHeld bounds them; beyond it the client gets the error.
-const maxHeld = 10_000
+// expect says that a request is under way. Errors to any other are not held:
+// nobody would take them.
+func (h *heldAnswers) expect(id wire.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.answers == nil {
+		h.answers = map[string]*wire.Frame{}
+	}
+	h.answers[id.Key()] = nil
+}
 
 // hold takes f if it is such an error.
 func (h *heldAnswers) hold(f wire.Frame) bool {
@@ -30,28 +38,22 @@ func (h *heldAnswers) hold(f wire.Frame) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.answers) >= maxHeld {
+	key := f.ID.Key()
+	if _, ok := h.answers[key]; !ok {
 		return false
 	}
-	if h.answers == nil {
-		h.answers = map[string]wire.Frame{}
-	}
-	h.answers[f.ID.Key()] = f.Clone()
+	c := f.Clone()
+	h.answers[key] = &c
 	return true
 }
 
-// take returns what was held of the request's answer, nil for nothing.
+// take ends what expect has begun and returns what was held of the request's
+// answer, nil for nothing.
 func (h *heldAnswers) take(id wire.ID) *wire.Frame {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.answers) == 0 || id == nil {
-		return nil
-	}
 	key := id.Key()
-	f, ok := h.answers[key]
-	if !ok {
-		return nil
-	}
+	f := h.answers[key]
 	delete(h.answers, key)
-	return &f
+	return f
 }
