@@ -69,7 +69,7 @@ func (a *accessLog) handler(next http.Handler) http.Handler {
 			if a.on.Load() {
 				a.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
 					slog.String("method", shorten(r.Method)), slog.String("path", shorten(r.URL.Path)), slog.Int("status", seen.code()),
-					slog.Int64("bytes", seen.bytes), slog.Float64("ms", float64(took.Microseconds())/1000),
+					slog.Int64("bytes", seen.bytes), slog.Float64("ms", milliseconds(took)),
 					slog.String("remote", r.RemoteAddr), slog.String("proto", r.Proto), slog.String("agent", shorten(r.UserAgent())))
 			}
 		}()

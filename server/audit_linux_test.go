@@ -37,3 +37,12 @@ func TestFullDiskStopsNothingWhereConfigured(t *testing.T) {
 		t.Error("the log does not tell")
 	}
 }
+
+// No token is asked for without evidence.
+func TestDiagnosisNeedsTheAuditLog(t *testing.T) {
+	w := delegated(t, server.Upstream{Name: "crm", URL: crmServer(t), OnBehalfOf: server.OnBehalfOf{Scopes: []string{crmURI + "/.default"}}},
+		func(o *server.Options) { o.Config.Audit.File = "/dev/full" })
+	if resp, body := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Ada), ""); resp.StatusCode != http.StatusServiceUnavailable || strings.Contains(body, "exchanges") {
+		t.Errorf("HTTP %d %s", resp.StatusCode, body)
+	}
+}

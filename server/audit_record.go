@@ -65,6 +65,8 @@ func shorten(s string) string {
 	return strings.ToValidUTF8(s[:maxAuditText], "") + "…"
 }
 
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 // record is told of every request: see gateway.Options.Record.
 func (a *auditLog) record(ctx context.Context, g gateway.Record) error {
 	if a.opts.File == "" {
@@ -73,7 +75,7 @@ func (a *auditLog) record(ctx context.Context, g gateway.Record) error {
 	r := auditRecord{
 		Time: time.Now().UTC(), Decision: "allow", Session: g.Session[:min(8, len(g.Session))],
 		Method: shorten(g.Method), Target: shorten(g.Target), Outcome: string(g.Outcome),
-		DurationMS: float64(g.Duration.Microseconds()) / 1000, BytesIn: g.BytesIn, BytesOut: g.BytesOut,
+		DurationMS: milliseconds(g.Duration), BytesIn: g.BytesIn, BytesOut: g.BytesOut,
 		Remote: remoteOf(ctx), TraceID: g.Evidence.Trace(),
 	}
 	denied, rule := g.Evidence.Decision()

@@ -143,14 +143,18 @@ const ruleParamMismatch = "header-mismatch"
 
 // mismatched is told of a call whose header fields contradict it.
 func (a *auditLog) mismatched(ctx context.Context, f wire.Frame) {
+	a.denied(ctx, auditRecord{
+		Rule: ruleParamMismatch, Method: shorten(f.Method), Target: shorten(wire.LookupString(f.Raw, "params", "name")),
+		Status: http.StatusBadRequest, BytesIn: len(f.Raw),
+	})
+}
+
+// denied adds to r who asked, and writes or counts it.
+func (a *auditLog) denied(ctx context.Context, r auditRecord) {
 	if a.opts.File == "" {
 		return
 	}
-	r := auditRecord{
-		Time: time.Now().UTC(), Decision: "deny", Rule: ruleParamMismatch, Method: shorten(f.Method),
-		Target: shorten(wire.LookupString(f.Raw, "params", "name")), Outcome: "refused", Status: http.StatusBadRequest,
-		BytesIn: len(f.Raw), Remote: remoteOf(ctx),
-	}
+	r.Time, r.Decision, r.Outcome, r.Remote = time.Now().UTC(), "deny", "refused", remoteOf(ctx)
 	p, _ := auth.FromContext(ctx)
 	r.by(p)
 	a.refusals.add(r)

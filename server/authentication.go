@@ -46,12 +46,14 @@ func (s *Server) openAuth() error {
 		return fmt.Errorf("preparing token verification: %w", err)
 	}
 	s.verifier.Store(verifier)
-	s.metadata, err = auth.NewMetadata(auth.MetadataOptions{
+	about := auth.MetadataOptions{
 		PublicURL: s.cfg.PublicURL, OtherPaths: s.cfg.otherPaths(), AuthorizationServers: verifier.AuthorizationServers(),
 		AppIDURI: s.cfg.appIDURI(), Scopes: s.cfg.Entra.RequiredScopes, PublicClientID: s.cfg.Entra.PublicClientID,
-		DiagnosisPath: diagnosisPath,
-	})
-	if err != nil {
+	}
+	if s.cfg.Diagnosis != noDiagnosis {
+		about.DiagnosisPath = diagnosisPath
+	}
+	if s.metadata, err = auth.NewMetadata(about); err != nil {
 		return fmt.Errorf("preparing resource metadata: %w", err)
 	}
 	return nil

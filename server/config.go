@@ -35,6 +35,9 @@ type Config struct {
 	// AllowedOrigins are the web origins whose pages may call besides our own;
 	// none by default.
 	AllowedOrigins []string `yaml:"allowed_origins"`
+	// Diagnosis says whether callers may have the server try what it can do in
+	// their names: callers, when empty, or none.
+	Diagnosis string `yaml:"diagnosis"`
 	// TrustedProxies are the addresses, or ranges of them, that reverse proxies
 	// connect from; what they say about a request's origin is believed.
 	TrustedProxies []string `yaml:"trusted_proxies"`

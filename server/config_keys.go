@@ -64,6 +64,7 @@ func (r *configReader) root(n ast.Node) {
 		{"drain_timeout", r.duration(&c.DrainTimeout, time.Second, time.Hour)},
 		{"drain_delay", r.duration(&c.DrainDelay, 0, 10*time.Minute)},
 		{"allowed_origins", r.strings(&c.AllowedOrigins, checkOrigin)},
+		{"diagnosis", r.string(&c.Diagnosis, oneOf("callers", noDiagnosis))},
 		{"trusted_proxies", r.strings(&c.TrustedProxies, checkProxy)},
 	}, later("store", "metrics")...))
 }

@@ -42,6 +42,7 @@ func TestDiagnosisTriesTheExchange(t *testing.T) {
 			if err := json.Unmarshal([]byte(body), &said); err != nil || len(said.Exchanges) != 1 || said.Exchanges[0].Upstream != "crm" {
 				t.Fatalf("%v: %s", err, body)
 			}
+			w.diagnosed(w.sample.Ada, tt.reason)
 			e := said.Exchanges[0]
 			if e.OK != (tt.fault == nil) || e.Reason != tt.reason || !strings.Contains(e.Text, tt.text) || !strings.Contains(e.Fix, tt.fix) {
 				t.Errorf("got %+v", e)
@@ -74,4 +75,53 @@ func TestDiagnosisIsForCallers(t *testing.T) {
 func faultAt(f fakeentra.Fault) *fakeentra.Fault {
 	f = f.At(fakeentra.GrantOnBehalfOf)
 	return &f
+}
+
+// diagnosed checks that the audit log says for whom a token was asked for.
+func (w *world) diagnosed(who fakeentra.Person, reason string) {
+	w.t.Helper()
+	outcome := "ok"
+	if reason != "" {
+		outcome = "error"
+	}
+	for _, r := range w.records() {
+		rule, _ := r["rule"].(string)
+		if r["method"] == "mcpctl/diagnosis" && r["oid"] == who.OID && r["upstream"] == "crm" && r["outcome"] == outcome && rule == reason && r["remote"] != nil {
+			return
+		}
+	}
+	w.t.Errorf("the audit log does not say so: %v", w.records())
+}
+
+// Nobody makes the server ask Entra ID as often as they like: not with one token,
+// and not with many.
+func TestDiagnosisIsLimited(t *testing.T) {
+	w := delegated(t, server.Upstream{Name: "crm", URL: crmServer(t), OnBehalfOf: server.OnBehalfOf{Scopes: []string{crmURI + "/.default"}}})
+	for range 3 {
+		if resp, body := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Ada), ""); resp.StatusCode != http.StatusOK {
+			t.Fatalf("HTTP %d %s", resp.StatusCode, body)
+		}
+	}
+	resp, body := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Ada), "")
+	if resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "too_many_requests") {
+		t.Errorf("HTTP %d, Retry-After %q: %s", resp.StatusCode, resp.Header.Get("Retry-After"), body)
+	}
+	if resp, _ := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Grace), ""); resp.StatusCode != http.StatusOK {
+		t.Errorf("somebody else gets HTTP %d", resp.StatusCode)
+	}
+	last := w.records()
+	if r := last[len(last)-2]; r["decision"] != "deny" || r["rule"] != "rate-limit" || r["oid"] != w.sample.Ada.OID || r["method"] != "mcpctl/diagnosis" {
+		t.Errorf("the audit log says %v", r)
+	}
+}
+
+// An operator who doesn't want it has no such address, and nobody is told one.
+func TestNoDiagnosis(t *testing.T) {
+	w := start(t, server.Upstream{Name: "me", Builtin: []string{"whoami"}}, func(o *server.Options) { o.Config.Diagnosis = "none" })
+	if resp, body := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Ada), ""); resp.StatusCode == http.StatusOK || strings.Contains(body, "exchanges") {
+		t.Errorf("HTTP %d %s", resp.StatusCode, body)
+	}
+	if _, body := w.do(http.MethodGet, "/.well-known/oauth-protected-resource/mcp", "", ""); strings.Contains(body, "diagnosis") {
+		t.Errorf("the metadata is %s", body)
+	}
 }

@@ -34,7 +34,9 @@ func (s *Server) routes(guard *auth.Guard) http.Handler {
 	for _, ep := range s.endpoints.all {
 		handle(exact(ep.path), guard.Handler(s.audited(ep.streams)))
 	}
-	handle(strings.TrimSuffix(s.cfg.endpointPath(), "/")+diagnosisPath, guard.Handler(http.HandlerFunc(s.diagnose)))
+	if s.cfg.Diagnosis != noDiagnosis {
+		handle(strings.TrimSuffix(s.cfg.endpointPath(), "/")+diagnosisPath, guard.Handler(s.audited(http.HandlerFunc(s.diagnose))))
+	}
 	handle(ssePath, guard.Handler(http.HandlerFunc(s.sse.Stream)))
 	handle(messagesPath, guard.Handler(s.audited(http.HandlerFunc(s.sse.Messages))))
 	handle("GET "+healthPath, http.HandlerFunc(healthz))
