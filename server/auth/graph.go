@@ -140,10 +140,7 @@ func newGraphError(resp *http.Response, body []byte) *graphError {
 		} `json:"error"`
 	}
 	_ = json.Unmarshal(body, &answer) // without a code the status has to do
-	e := &graphError{status: resp.StatusCode, code: printable(answer.Error.Code)}
-	if len(e.code) > maxShown {
-		e.code = e.code[:maxShown]
-	}
+	e := &graphError{status: resp.StatusCode, code: shorten(printable(answer.Error.Code))}
 	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 {
 		e.wait = time.Duration(min(n, 3600)) * time.Second
 	}

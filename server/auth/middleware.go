@@ -88,7 +88,7 @@ func (g *Guard) admit(r *http.Request) (p *Principal, token string, err error) {
 // guard does. r may still have its token: nobody who is told gets to see it.
 func (g *Guard) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	r = withoutToken(r)
-	attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("remote", r.RemoteAddr)}
+	attrs := []slog.Attr{slog.String("method", shorten(r.Method)), slog.String("path", shorten(r.URL.Path)), slog.String("remote", r.RemoteAddr)}
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):

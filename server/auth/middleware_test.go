@@ -257,3 +257,13 @@ func TestNoPrincipalInPlainContext(t *testing.T) {
 		t.Errorf("got %v", p)
 	}
 }
+
+// Whoever is not let in writes no more into the log than a line.
+func TestLogLinesStayShort(t *testing.T) {
+	g := newGuarded(t, testVerifier(t))
+	r := request("/mcp/" + strings.Repeat("a", 20_000))
+	r.Method = strings.Repeat("M", 20_000)
+	if w := g.send(r); w.Code != http.StatusUnauthorized || g.log.Len() > 1000 {
+		t.Errorf("HTTP %d and %d bytes of log", w.Code, g.log.Len())
+	}
+}

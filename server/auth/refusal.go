@@ -192,17 +192,19 @@ func (e *UnavailableError) what() string { return cmp.Or(e.What, "the authority'
 // Unwrap returns the cause of the failed fetch.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// maxShown bounds how much of one foreign value a description shows, in bytes.
+// maxShown bounds how much of one foreign value is shown or logged, in bytes.
 const maxShown = 120
 
-// show makes a foreign value fit for a description: quoted, cut, printable.
-func show(s string) string {
-	cut := ""
+// shorten cuts a foreign value.
+func shorten(s string) string {
 	if len(s) > maxShown {
-		s, cut = s[:maxShown], "..."
+		return s[:maxShown] + "..."
 	}
-	return "'" + printable(s) + cut + "'"
+	return s
 }
+
+// show makes a foreign value fit for a description: quoted, cut, printable.
+func show(s string) string { return "'" + printable(shorten(s)) + "'" }
 
 // printable replaces whatever may not stand in an error_description: RFC 6750
 // section 3 allows %x20-21 / %x23-5B / %x5D-7E.
