@@ -54,6 +54,8 @@ func (p *pages) hosted(next http.Handler) http.Handler {
 // one, which it tells browsers.
 func (p *pages) known(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Also on answers to others: a cache must not hand those to a page.
+		w.Header().Add("Vary", "Origin")
 		origins, fromPage := r.Header["Origin"]
 		if !fromPage {
 			next.ServeHTTP(w, r)
@@ -69,7 +71,6 @@ func (p *pages) known(next http.Handler) http.Handler {
 		}
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", origins[0])
-		h.Add("Vary", "Origin")
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
 			h.Set("Access-Control-Allow-Headers", asked(r))

@@ -87,6 +87,10 @@ func TestListedPagesCanCall(t *testing.T) {
 			t.Errorf("with %d bytes of token: %d %v", len(token), resp.StatusCode, h)
 		}
 	}
+	// A browser's cache keeps what it got without asking for a page.
+	if resp, _ := w.do("GET", "/", "", ""); resp.Header.Get("Vary") != "Origin" {
+		t.Errorf("to no page: %v", resp.Header)
+	}
 	resp, _ = w.do("OPTIONS", "/mcp", "", "", "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
 	if resp.StatusCode != http.StatusForbidden || resp.Header.Get("Access-Control-Allow-Methods") != "" {
 		t.Errorf("another page asked first: %d %v", resp.StatusCode, resp.Header)
