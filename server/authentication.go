@@ -56,6 +56,9 @@ func (s *Server) openAuth() error {
 	if s.metadata, err = auth.NewMetadata(about); err != nil {
 		return fmt.Errorf("preparing resource metadata: %w", err)
 	}
+	// Before the policy's step: rules about groups must meet no caller whose groups
+	// nobody has looked up.
+	s.onReload(nil, s.reloadAuth)
 	return nil
 }
 

@@ -41,7 +41,6 @@ func (s *Server) watch() {
 	s.metrics.fronts(s.endpoints.stats)
 	s.health.add("audit", s.audit.healthy)
 	s.health.add("authority", func() error { return s.verifier.Load().KeysHeld() })
-	s.onReload(nil, s.reloadAuth)
 	s.onReload(nil, s.audit.reload)
 	s.onReload(nil, s.access.reload)
 }

@@ -28,19 +28,24 @@ func (s *Server) onReload(keys []string, step reloadStep) {
 
 // Reload takes over what read returns as far as that is possible while sessions
 // go on; what isn't is logged and stays as it was. All of it or nothing: on an
-// error the old configuration stays in force. Whatever the configuration says,
-// the audit log is opened anew, for log rotation, and so is the TLS certificate.
-// It may be called at any time while the server runs.
+// error the old configuration stays in force. Apart from that, and whether or not
+// it fails, the audit log is opened anew, for log rotation, and so is the TLS
+// certificate. It may be called at any time while the server runs.
 func (s *Server) Reload(ctx context.Context, read func() (Config, error)) error {
 	s.reload.mu.Lock()
 	defer s.reload.mu.Unlock()
 	s.notify.reloading()
 	defer s.notify.ready()
-	err := errors.Join(s.reopen(), s.takeOver(ctx, read))
-	s.metrics.reloadEnded(err)
-	if err != nil {
-		s.log.Error("the configuration was not reloaded; the old one stays in force", "reason", err)
+	reopened := s.reopen()
+	if reopened != nil {
+		s.log.Error("files could not be opened anew; what was open stays in use", "reason", reopened)
 	}
+	taken := s.takeOver(ctx, read)
+	if taken != nil {
+		s.log.Error("the configuration was not reloaded; the old one stays in force", "reason", taken)
+	}
+	err := errors.Join(reopened, taken)
+	s.metrics.reloadEnded(err)
 	return err
 }
 

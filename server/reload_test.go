@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -61,6 +62,26 @@ func TestReloadKeepsSessions(t *testing.T) {
 	}
 	if w.server.Config().Listen == "127.0.0.1:1" {
 		t.Error("the configuration in force says what is not so")
+	}
+}
+
+// A log that can't be rotated keeps no new policy from coming into force, and
+// nobody is told that it did.
+func TestReloadWithoutRotation(t *testing.T) {
+	w := start(t, whoami)
+	s := w.streamable(w.token(w.sample.Ada))
+	if err := os.Rename(filepath.Dir(w.auditFile), filepath.Dir(w.auditFile)+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	err := w.takeOver(func(c *server.Config) { c.Policy = []server.PolicyRule{{Deny: "true"}} })
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if f, _ := s.tool("whoami", `{}`); at(f, "result.isError") != "true" {
+		t.Errorf("the policy is not in force: %s", f.Raw)
+	}
+	if log := w.log.String(); strings.Contains(log, "the old one stays in force") || !strings.Contains(log, "could not be opened anew") {
+		t.Errorf("the log says\n%s", log)
 	}
 }
 
