@@ -51,7 +51,7 @@ func (s *Session) disconnected(st *outStream) bool {
 	}
 	if st.resumable {
 		rd := newReader()
-		rd.withIDs, rd.away = true, true
+		rd.withIDs = true
 		st.reader = rd
 		// Serve runs while the session lives, so nobody waits for running yet.
 		s.front.running.Go(func() { s.standBy(st, rd) })

@@ -113,12 +113,12 @@ func (st *outStream) wakeReader() {
 	}
 }
 
-// reader is one HTTP answer that carries a stream.
+// reader is one HTTP answer that carries a stream, or who stores what comes on
+// it while there is none.
 type reader struct {
 	wake     chan struct{} // capacity 1
 	withIDs  bool          // its events get ids, for resumption
 	replaced bool          // another connection carries the stream now
-	away     bool          // there is no connection: what comes is stored
 
 	resumes bool   // it has to begin with stored events,
 	after   uint64 // those behind this place

