@@ -12,6 +12,10 @@ import (
 
 // admit makes the checks that every verb shares and answers where one fails.
 func (f *front) admit(w http.ResponseWriter, r *http.Request) bool {
+	if err := f.expect(w, r); err != nil {
+		refuseErr(w, nil, err)
+		return false
+	}
 	if f.opts.LoopbackHost && !loopbackHost(r.Host) {
 		refuseText(w, http.StatusForbidden, CodeInvalidRequest, nil, "Forbidden: Host is not a loopback address")
 		return false

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"net/http"
+	"os"
 	"strconv"
 )
 
@@ -47,6 +48,8 @@ func refuseErr(w http.ResponseWriter, id ID, err error) {
 		refuse(w, http.StatusBadRequest, bad.Answer())
 	case errors.Is(err, errTooLarge), errors.As(err, &tooLarge):
 		refuseText(w, http.StatusRequestEntityTooLarge, CodeInvalidRequest, id, "Invalid request: the message exceeds the size limit of this server")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		refuseText(w, http.StatusRequestTimeout, CodeInvalidRequest, id, "Invalid request: the rest of the message did not arrive in time")
 	case errors.Is(err, errDuplicateID):
 		refuseText(w, http.StatusBadRequest, CodeInvalidRequest, id, "Invalid request: "+err.Error())
 	case errors.Is(err, errNoStream):

@@ -147,7 +147,7 @@ func (f *front) elsewhere(w http.ResponseWriter, r *http.Request, id string) boo
 	r.Body = struct {
 		io.Reader
 		io.Closer
-	}{&patientReader{r: limited, control: http.NewResponseController(w), timeout: f.opts.ReadTimeout}, limited}
+	}{f.patient(w, limited), limited}
 	there.ServeHTTP(w, r)
 	return true
 }
