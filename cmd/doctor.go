@@ -165,14 +165,19 @@ func (o doctorOptions) tell(r doctorReport) error {
 	if err != nil || r.OK {
 		return err
 	}
-	err = errors.New("1 check failed, for the reason above")
-	if len(failed) > 1 {
-		err = fmt.Errorf("%d checks failed, for the reasons above", len(failed))
-	}
+	err = failedChecks(failed)
 	if !slices.ContainsFunc(failed, func(c doctor.Check) bool { return !c.SignIn }) {
 		return &exitError{exitSignIn, err}
 	}
 	return err
+}
+
+// failedChecks is the error of a command whose checks have been printed.
+func failedChecks(failed []doctor.Check) error {
+	if len(failed) == 1 {
+		return errors.New("1 check failed, for the reason above")
+	}
+	return fmt.Errorf("%d checks failed, for the reasons above", len(failed))
 }
 
 // discarded is the log of what doctor looks at: the checks say what is wrong.

@@ -16,13 +16,17 @@ var (
 	asciiMarks   = marks{"+", "!", "x", "-", "->"}
 )
 
+func marksFor(getenv func(string) string) marks {
+	if showsUnicode(getenv) {
+		return unicodeMarks
+	}
+	return asciiMarks
+}
+
 // printDoctor prints one line for each check. On a terminal what to do comes
 // below the cause where there is no room beside it, and long lines are wrapped.
 func printDoctor(w io.Writer, getenv func(string) string, r doctorReport) error {
-	s, m := newScreen(w, getenv), asciiMarks
-	if showsUnicode(getenv) {
-		m = unicodeMarks
-	}
+	s, m := newScreen(w, getenv), marksFor(getenv)
 	for _, server := range r.Servers {
 		if err := printChecked(s, m, server.URL, server.Checks); err != nil {
 			return err

@@ -3,18 +3,18 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 
+	"github.com/mcpctl/mcpctl/internal/doctor"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/server"
 )
 
 // checkReport is what serve --check -o json prints. The field names are stable.
 type checkReport struct {
-	OK     bool                 `json:"ok"`
-	Faults []checkFault         `json:"faults,omitempty"` // of the file; then nothing else was checked
-	Checks []server.CheckResult `json:"checks,omitempty"`
+	OK     bool           `json:"ok"`
+	Faults []checkFault   `json:"faults,omitempty"` // of the file; then nothing else was checked
+	Checks []doctor.Check `json:"checks,omitempty"`
 }
 
 type checkFault struct {
@@ -24,9 +24,6 @@ type checkFault struct {
 	Message string `json:"message"`
 	Fix     string `json:"fix,omitempty"`
 }
-
-// errCheck: what is wrong has been printed.
-var errCheck = errors.New("the configuration does not work as it is")
 
 // checkServe ends with exit code 2 for faults in the file and 1 for what its
 // surroundings lack.
@@ -50,29 +47,28 @@ func checkServe(ctx context.Context, o serveOptions, log *slog.Logger) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	report := checkReport{OK: true, Checks: results}
-	for _, r := range results {
-		report.OK = report.OK && r.Status != server.CheckFail
-	}
+	report := checkReport{Checks: checksOf(results)}
+	failed := doctor.Failed(report.Checks)
+	report.OK = len(failed) == 0
 	if o.output.json() {
 		err = writeJSON(o.deps.Stdout, report)
 	} else {
-		err = printChecks(o.deps.Stdout, results)
+		err = printChecked(newScreen(o.deps.Stdout, o.deps.Getenv), marksFor(o.deps.Getenv), o.config, report.Checks)
 	}
-	if err != nil {
+	if err != nil || report.OK {
 		return err
 	}
-	if !report.OK {
-		return errCheck
-	}
-	return nil
+	return failedChecks(failed)
 }
 
-func printChecks(w io.Writer, results []server.CheckResult) error {
-	for _, r := range results {
-		if _, err := fmt.Fprintf(w, "%-5s %s: %s\n", r.Status, r.Name, r.Detail); err != nil {
-			return err
+// checksOf makes the server's checks look like those of mcpctl doctor.
+func checksOf(results []server.CheckResult) []doctor.Check {
+	checks := make([]doctor.Check, len(results))
+	for i, r := range results {
+		checks[i] = doctor.Check{
+			ID: r.ID, Name: r.ID, Status: doctor.Status(r.Status), Because: r.Because,
+			Detail: redact.String(oneLine(r.Detail)), Fix: redact.String(oneLine(r.Fix)),
 		}
 	}
-	return nil
+	return checks
 }

@@ -49,7 +49,7 @@ func openAudit(opts auditOptions) (*auditLog, error) {
 func openAuditFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("opening the audit log: %w. Check audit.file", err)
+		return nil, withFix(fmt.Errorf("opening the audit log: %w", err), "Check audit.file")
 	}
 	return f, nil
 }

@@ -70,7 +70,7 @@ func authorityClient(caFile string) (*http.Client, error) {
 	}
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the authority's CA: %w. Check entra.ca_file", err)
+		return nil, withFix(fmt.Errorf("reading the authority's CA: %w", err), "Check entra.ca_file")
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {

@@ -19,22 +19,28 @@ import (
 	"github.com/mcpctl/mcpctl/server/auth"
 )
 
-// CheckStatus says how a check ended.
+// CheckStatus says how a check ended, in the words of mcpctl doctor.
 type CheckStatus string
 
 // The ends of a check.
 const (
 	CheckOK   CheckStatus = "ok"
-	CheckNote CheckStatus = "note" // worth knowing, and no reason not to start
+	CheckWarn CheckStatus = "warn" // worth knowing, and no reason not to start
 	CheckFail CheckStatus = "fail"
+	CheckSkip CheckStatus = "skip" // there was nothing to look at
 )
 
 // CheckResult is what one look at a configuration's surroundings found. The
-// field names are stable.
+// field names are stable, and those of mcpctl doctor.
 type CheckResult struct {
-	Name   string      `json:"name"`
+	ID     string      `json:"id"`
 	Status CheckStatus `json:"status"`
-	Detail string      `json:"detail"`
+	// Detail is what was found, in one line.
+	Detail string `json:"detail"`
+	// Fix is what to do; checks that fail have one, and so have warnings.
+	Fix string `json:"fix,omitempty"`
+	// Because is the id of the check that this one was skipped for.
+	Because string `json:"because,omitempty"`
 }
 
 // checkTimeout bounds each check that waits for others; probing an upstream may
@@ -86,89 +92,106 @@ type checker struct {
 	results     []CheckResult
 }
 
-func (c *checker) add(name string, status CheckStatus, format string, args ...any) {
-	// One line a check, also of errors that are several.
-	detail := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ")
-	c.results = append(c.results, CheckResult{name, status, detail})
+func (c *checker) add(r CheckResult) { c.results = append(c.results, r) }
+
+func (c *checker) ok(id, format string, args ...any) {
+	c.add(CheckResult{ID: id, Status: CheckOK, Detail: fmt.Sprintf(format, args...)})
 }
 
-func (c *checker) fail(name string, err error) { c.add(name, CheckFail, "%v", err) }
+func (c *checker) skip(id, format string, args ...any) {
+	c.add(CheckResult{ID: id, Status: CheckSkip, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) warn(id, fix, format string, args ...any) {
+	c.add(CheckResult{ID: id, Status: CheckWarn, Detail: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// fail tells of an error; fix is what to do where the error doesn't say.
+func (c *checker) fail(id string, err error, fix string) {
+	r := CheckResult{ID: id, Status: CheckFail}
+	r.Detail, r.Fix = causeAndFix(err, fix)
+	r.Detail = strings.ReplaceAll(r.Detail, "\n", "; ") // also of errors that are several
+	c.add(r)
+}
 
 // listen takes the address for a moment. That it is taken may mean that the
 // server runs already.
-func (c *checker) listen(ctx context.Context, name, addr string) {
+func (c *checker) listen(ctx context.Context, id, addr string) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
-		c.add(name, CheckNote, "%s can't be taken now: %v. That is as it should be if the server runs already", addr, cause(err))
+		c.warn(id, "Choose another address, unless it is this server that runs there already", "%s can't be taken now: %v", addr, cause(err))
 		return
 	}
 	_ = ln.Close()
-	c.add(name, CheckOK, "%s is free", addr)
+	c.ok(id, "%s is free", addr)
 }
 
 func (c *checker) certificate() {
+	const id, renew = "tls", "Renew the files that tls.cert_file and tls.key_file name"
 	files := c.cfg.TLS
 	if files.CertFile == "" {
 		if !loopbackAddr(c.cfg.Listen) {
-			c.add("tls", CheckNote, "the server speaks plain HTTP on %s: keep everybody but a reverse proxy that ends TLS away from it", c.cfg.Listen)
+			c.warn(id, "Keep everybody but a reverse proxy that ends TLS away from it", "the server speaks plain HTTP on %s", c.cfg.Listen)
 		}
 		return
 	}
 	cert, err := loadCertificate(files, c.log)
 	if err != nil {
-		c.fail("tls", err)
+		c.fail(id, err, renew)
 		return
 	}
 	leaf, now := cert.current.Leaf, time.Now()
 	host := hostOf(c.cfg.PublicURL)
 	switch {
 	case now.After(leaf.NotAfter):
-		c.add("tls", CheckFail, "the certificate expired on %s", leaf.NotAfter.Format(time.DateOnly))
+		c.fail(id, fmt.Errorf("the certificate expired on %s", leaf.NotAfter.Format(time.DateOnly)), renew)
 	case now.Before(leaf.NotBefore):
-		c.add("tls", CheckFail, "the certificate is not valid before %s", leaf.NotBefore.Format(time.RFC3339))
+		c.fail(id, fmt.Errorf("the certificate is not valid before %s", leaf.NotBefore.Format(time.RFC3339)), "Check the clock of this machine")
 	case host != "" && leaf.VerifyHostname(host) != nil:
-		c.add("tls", CheckFail, "the certificate is not for %s, the host of public_url", host)
+		c.fail(id, fmt.Errorf("the certificate is not for %s, the host of public_url", host), "Get one for that name, or correct public_url")
 	case leaf.NotAfter.Sub(now) < 14*24*time.Hour:
-		c.add("tls", CheckNote, "the certificate expires on %s", leaf.NotAfter.Format(time.DateOnly))
+		c.warn(id, renew, "the certificate expires on %s", leaf.NotAfter.Format(time.DateOnly))
 	default:
-		c.add("tls", CheckOK, "the certificate is valid until %s", leaf.NotAfter.Format(time.DateOnly))
+		c.ok(id, "the certificate is valid until %s", leaf.NotAfter.Format(time.DateOnly))
 	}
 }
 
 // audit opens the log as the server would, and leaves no file that wasn't there.
 func (c *checker) audit() {
+	const id = "audit"
 	path := c.cfg.Audit.File
 	if path == "" {
-		c.add("audit", CheckNote, "nothing is recorded: audit.file is not set")
+		c.skip(id, "nothing is recorded: audit.file is not set")
 		return
 	}
 	_, err := os.Stat(path)
 	fresh := errors.Is(err, os.ErrNotExist)
 	f, err := openAuditFile(path)
 	if err != nil {
-		c.fail("audit", err)
+		c.fail(id, err, "")
 		return
 	}
 	_ = f.Close()
 	if fresh {
 		_ = os.Remove(path)
 	}
-	c.add("audit", CheckOK, "%s can be written", filepath.Clean(path))
+	c.ok(id, "%s can be written", filepath.Clean(path))
 }
 
 // authority fetches signing keys and returns the issuers, as far as it came.
 func (c *checker) authority(ctx context.Context) (issuers []string) {
+	const id = "authority"
 	client, err := authorityClient(c.cfg.Entra.CAFile)
 	if err != nil {
-		c.fail("authority", err)
+		c.fail(id, err, "Check entra.ca_file")
 		return nil
 	}
 	opts := c.cfg.authOptions()
 	opts.HTTPClient = client
 	v, err := auth.New(opts)
 	if err != nil {
-		c.fail("authority", err)
+		c.fail(id, err, "Check the entra part of the configuration")
 		return nil
 	}
 	defer func() { _ = v.Close() }() // waits; has nothing to report
@@ -178,9 +201,9 @@ func (c *checker) authority(ctx context.Context) (issuers []string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	if err := v.FetchKeys(ctx); err != nil {
-		c.add("authority", CheckFail, "%v. Can this machine reach the authority, through its proxy where there is one (HTTPS_PROXY)?", err)
+		c.fail(id, err, "Let this machine reach the authority, through its proxy where there is one (HTTPS_PROXY)")
 	} else {
-		c.add("authority", CheckOK, "signing keys fetched for %d tenant(s)", max(1, len(c.cfg.tenants())))
+		c.ok(id, "signing keys fetched for %d tenant(s)", max(1, len(c.cfg.tenants())))
 	}
 	return v.AuthorizationServers()
 }
@@ -189,28 +212,28 @@ func (c *checker) authority(ctx context.Context) (issuers []string) {
 // refuse a resource that is not, byte for byte, the address they were given
 // (RFC 9728 §3.3).
 func (c *checker) metadata(ctx context.Context) {
-	const name = "public_url"
+	const id = "public_url"
 	public := c.cfg.PublicURL
 	if public == "" {
 		return
 	}
 	u, err := metadataURL(public)
 	if err != nil {
-		c.fail(name, err)
+		c.fail(id, err, "Check public_url")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 	if err != nil {
-		c.fail(name, err)
+		c.fail(id, err, "Check public_url")
 		return
 	}
 	transport := wire.NewTransport()
 	defer transport.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: transport, CheckRedirect: wire.NoRedirect}).Do(r)
 	if err != nil {
-		c.add(name, CheckNote, "%s can't be reached from here: %v. That is as it should be if the server does not run yet", public, rootCause(err))
+		c.skip(id, "%s can't be reached from here: %v. That is as it should be if the server does not run yet", public, rootCause(err))
 		return
 	}
 	defer resp.Body.Close()
@@ -220,10 +243,10 @@ func (c *checker) metadata(ctx context.Context) {
 	err = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&doc)
 	switch {
 	case resp.StatusCode != http.StatusOK || err != nil:
-		c.add(name, CheckFail, "%s answers HTTP %d and no metadata. If this server runs, does the reverse proxy pass on /.well-known/?", u, resp.StatusCode)
+		c.fail(id, fmt.Errorf("%s answers HTTP %d and no metadata", u, resp.StatusCode), "If this server runs, have the reverse proxy pass on /.well-known/")
 	case doc.Resource != public:
-		c.add(name, CheckFail, "what runs there says its address is %q, and public_url is %q", cmp.Or(doc.Resource, "none"), public)
+		c.fail(id, fmt.Errorf("what runs there says its address is %q, and public_url is %q", cmp.Or(doc.Resource, "none"), public), "Write public_url as people type it, byte for byte, and restart the server")
 	default:
-		c.add(name, CheckOK, "its metadata names the same address")
+		c.ok(id, "its metadata names the same address")
 	}
 }

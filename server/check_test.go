@@ -19,7 +19,7 @@ import (
 func result(t *testing.T, all []server.CheckResult, name string) server.CheckResult {
 	t.Helper()
 	for _, r := range all {
-		if r.Name == name {
+		if r.ID == name {
 			return r
 		}
 	}
@@ -80,16 +80,16 @@ func TestCheckLooksAtUpstreamsAsTheServerWould(t *testing.T) {
 		{"no such API", server.Upstream{URL: crm, ClientCredentials: server.ClientCredentials{Scope: "api://nobody/.default"}}, "the secret", server.CheckFail, []string{"AADSTS500011", "Application ID URI"}},
 		{"managed identity", server.Upstream{URL: keyed(t, "Authorization", "Bearer of-the-machine"), ManagedIdentity: server.ManagedIdentity{Scope: "api://x/.default"}}, "", server.CheckOK, []string{"answered"}},
 		{"a missing managed identity", server.Upstream{URL: crm, ManagedIdentity: server.ManagedIdentity{Scope: "api://x/.default", ClientID: "none"}}, "", server.CheckFail, []string{"no identity here"}},
-		{"on behalf of callers", server.Upstream{URL: crm, OnBehalfOf: forCallers}, "the secret", server.CheckNote, []string{"without one", "credential for that works", "HTTP 401 Unauthorized, as it should"}},
-		{"on behalf of callers, to an open server", server.Upstream{URL: open.URL, OnBehalfOf: forCallers}, "the secret", server.CheckNote, []string{"is it protected at all"}},
+		{"on behalf of callers", server.Upstream{URL: crm, OnBehalfOf: forCallers}, "the secret", server.CheckOK, []string{"without one", "credential for that works", "HTTP 401 Unauthorized, as it should"}},
+		{"on behalf of callers, to an open server", server.Upstream{URL: open.URL, OnBehalfOf: forCallers}, "the secret", server.CheckWarn, []string{"Is it protected at all"}},
 		{"on behalf of callers, with a wrong secret", server.Upstream{URL: crm, OnBehalfOf: forCallers}, "another", server.CheckFail, []string{"AADSTS7000215", "New client secret"}},
 		{"on behalf of callers, to no API", server.Upstream{URL: crm, OnBehalfOf: server.OnBehalfOf{Scopes: []string{"api://nobody/Read"}}}, "the secret", server.CheckFail, []string{"AADSTS500011"}},
 		{"on behalf of callers, to a wrong address", server.Upstream{URL: elsewhere.URL, OnBehalfOf: forCallers}, "the secret", server.CheckFail, []string{"HTTP 404", "url"}},
 		{"on behalf of callers, to nobody", server.Upstream{URL: "http://127.0.0.1:1/mcp", OnBehalfOf: forCallers}, "the secret", server.CheckFail, []string{"reaching it"}},
-		{"built-in graph", server.Upstream{Builtin: []string{"graph"}}, "the secret", server.CheckNote, []string{"credential for that works"}},
+		{"built-in graph", server.Upstream{Builtin: []string{"graph"}}, "the secret", server.CheckOK, []string{"credential for that works"}},
 		{"built-in graph with a wrong secret", server.Upstream{Builtin: []string{"graph"}}, "another", server.CheckFail, []string{"AADSTS7000215"}},
-		{"built-in tools", server.Upstream{Builtin: []string{"whoami"}}, "", server.CheckNote, []string{"need no probe"}},
-		{"an unreadable credential", server.Upstream{URL: crm, OnBehalfOf: forCallers}, "unreadable", server.CheckNote, []string{"needs the server's own credential"}},
+		{"built-in tools", server.Upstream{Builtin: []string{"whoami"}}, "", server.CheckSkip, []string{"need no probe"}},
+		{"an unreadable credential", server.Upstream{URL: crm, OnBehalfOf: forCallers}, "unreadable", server.CheckSkip, []string{"needs the server's own credential"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.up.Name = "up"
@@ -116,9 +116,12 @@ func TestCheckLooksAtUpstreamsAsTheServerWould(t *testing.T) {
 			if r.Status != tt.status {
 				t.Errorf("got %s %s", r.Status, r.Detail)
 			}
+			if fixed := r.Status == server.CheckFail || r.Status == server.CheckWarn; fixed != (r.Fix != "") {
+				t.Errorf("got %s, and to do: %q", r.Status, r.Fix)
+			}
 			for _, want := range tt.want {
-				if !strings.Contains(r.Detail, want) {
-					t.Errorf("%q lacks %q", r.Detail, want)
+				if !strings.Contains(r.Detail+" "+r.Fix, want) {
+					t.Errorf("%q, %q lacks %q", r.Detail, r.Fix, want)
 				}
 			}
 			if tt.secret == "unreadable" {
@@ -144,7 +147,7 @@ func TestCheckLooksUpGroups(t *testing.T) {
 		status server.CheckStatus
 		want   string
 	}{
-		"no credential":       {"", 0, server.CheckNote, "entra.credential"},
+		"no credential":       {"", 0, server.CheckWarn, "entra.credential"},
 		"nobody is not found": {"the secret", http.StatusNotFound, server.CheckOK, "lets this server"},
 		"not granted":         {"the secret", http.StatusForbidden, server.CheckFail, "GroupMember.Read.All"},
 		"out of order":        {"the secret", http.StatusServiceUnavailable, server.CheckFail, "503"},
@@ -167,7 +170,7 @@ func TestCheckLooksUpGroups(t *testing.T) {
 				}
 				return own, err
 			}}), "groups")
-			if r.Status != tt.status || !strings.Contains(r.Detail, tt.want) {
+			if r.Status != tt.status || !strings.Contains(r.Detail+" "+r.Fix, tt.want) {
 				t.Errorf("got %+v", r)
 			}
 			if asked != "" && !strings.Contains(asked, "/users/00000000-0000-0000-0000-000000000000/") {

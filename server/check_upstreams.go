@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ func (c *checker) prepare(from func() (Credentials, error), issuers []string) (d
 		var err error
 		if own, err = from(); err != nil {
 			c.lame = true
-			c.fail("credential", err)
+			c.fail("credential", err, "Check entra.credential")
 		}
 	}
 	c.credentials = newCredentials(own, c.cfg, issuers, c.log)
@@ -28,28 +29,31 @@ func (c *checker) prepare(from func() (Credentials, error), issuers []string) (d
 func (c *checker) upstream(ctx context.Context, up Upstream) {
 	name := "upstream " + up.Name
 	if c.lame && up.usesCredential() {
-		c.add(name, CheckNote, "not looked at, as it needs the server's own credential")
+		c.add(CheckResult{ID: name, Status: CheckSkip, Detail: "not looked at, as it needs the server's own credential", Because: "credential"})
 		return
 	}
+	const fix = "Check its entry under upstreams, and its own log"
 	look, done, err := c.prober(up)
 	switch {
 	case err != nil:
-		c.fail(name, err)
+		c.fail(name, err, fix)
 		return
 	case look == nil:
-		c.add(name, CheckNote, "built-in tools need no probe")
+		c.skip(name, "built-in tools need no probe")
 		return
 	}
 	defer done()
 	began := time.Now()
-	remark, err := look(ctx)
+	seen, err := look(ctx)
 	switch {
 	case err != nil:
-		c.fail(name, err)
-	case remark != "":
-		c.add(name, CheckNote, "%s", remark)
+		c.fail(name, err, fix)
+	case seen.doubt != "":
+		c.warn(name, seen.doubt, "%s", seen.remark)
+	case seen.remark != "":
+		c.ok(name, "%s", seen.remark)
 	default:
-		c.add(name, CheckOK, "it answered after %s", time.Since(began).Round(time.Millisecond))
+		c.ok(name, "it answered after %s", time.Since(began).Round(time.Millisecond))
 	}
 }
 
@@ -91,20 +95,22 @@ func (c *checker) groups(ctx context.Context) {
 	}
 	groups, err := c.credentials.groups(client)
 	if err != nil {
-		c.fail(name, err)
+		c.fail(name, err, "Check entra.graph_url")
 		return
 	}
 	if groups == nil {
-		c.add(name, CheckNote, "the policy looks at groups, which tokens leave out for people who are in too many: these are refused, unless entra.credential lets the server ask Microsoft Graph")
+		c.warn(name, "Add entra.credential, which lets the server ask Microsoft Graph",
+			"the policy looks at groups, which tokens leave out for people who are in too many: these are refused")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	for _, tenant := range c.cfg.homes() {
 		if err := groups.Try(ctx, strings.ToLower(tenant)); err != nil {
-			c.add(name, CheckFail, "groups of people in tenant %s can't be looked up: %s", tenant, obo.Diagnose(err))
+			cause, fix := obo.Diagnose(err)
+			c.fail(name, withFix(fmt.Errorf("groups of people in tenant %s can't be looked up: %s", tenant, cause), fix), "Try again later, and check that this machine reaches Microsoft Graph")
 			return
 		}
 	}
-	c.add(name, CheckOK, "Microsoft Graph lets this server look up groups")
+	c.ok(name, "Microsoft Graph lets this server look up groups")
 }

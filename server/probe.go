@@ -57,13 +57,13 @@ func (s *Server) probeUpstreams(ctx context.Context) {
 
 func (s *Server) probeUntilFine(ctx context.Context, p *probe) {
 	for pause := firstProbePause; ; pause = min(2*pause, longestProbePause) {
-		remark, err := p.look(ctx)
+		seen, err := p.look(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
 			p.set(nil)
-			s.log.Debug("the upstream works", "upstream", p.name, "remark", remark)
+			s.log.Debug("the upstream works", "upstream", p.name, "remark", seen.remark)
 			return
 		}
 		p.set(errProbe)

@@ -78,7 +78,7 @@ func (c *certificate) loadLocked() error {
 	c.stamp = c.stamps() // before reading: a change under way is seen the next time
 	pair, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
 	if err != nil {
-		return fmt.Errorf("reading the TLS certificate: %w. Check tls.cert_file and tls.key_file", err)
+		return withFix(fmt.Errorf("reading the TLS certificate: %w", err), "Check tls.cert_file and tls.key_file")
 	}
 	if c.current != nil {
 		c.log.Info("the TLS certificate was read anew", "not_after", pair.Leaf.NotAfter)

@@ -364,8 +364,11 @@ func TestTryNeedsNoCaller(t *testing.T) {
 			if tt.reason == "" && err != nil || tt.reason != "" && (!errors.As(err, &e) || e.Reason != tt.reason) {
 				t.Fatalf("got %v", err)
 			}
-			if err != nil && !strings.Contains(obo.Diagnose(err), tt.say) {
-				t.Errorf("told %q", obo.Diagnose(err))
+			if err == nil {
+				return
+			}
+			if cause, fix := obo.Diagnose(err); !strings.Contains(cause+" "+fix, tt.say) {
+				t.Errorf("told %q, %q", cause, fix)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mcpctl/mcpctl/internal/catalogue"
 )
@@ -54,17 +55,17 @@ func recognized(err error) bool {
 }
 
 // Diagnose says to the operator, not to callers, why a source has failed and
-// what to do about it.
-func Diagnose(err error) string {
+// what to do about it, "" where that is not known.
+func Diagnose(err error) (cause, fix string) {
 	var e *Error
 	if !errors.As(err, &e) {
-		return err.Error()
+		return err.Error(), ""
 	}
-	cause, fix := e.Text, e.Fix
+	cause, fix = strings.TrimSuffix(e.Text, "."), strings.TrimSuffix(e.Fix, ".")
 	if e.err != nil {
 		cause = e.err.Error()
 	}
-	if fix == operator {
+	if e.Fix == operator {
 		fix = "" // who reads this is the operator
 	}
 	var f Failure
@@ -73,8 +74,5 @@ func Diagnose(err error) string {
 			fix = entry.Fix
 		}
 	}
-	if fix == "" {
-		return cause
-	}
-	return cause + ". " + fix
+	return cause, fix
 }
