@@ -225,6 +225,56 @@ func TestFrontHasForgottenAStream(t *testing.T) {
 	}
 }
 
+// Of several answers on one stream each arrives once, or an error in its place,
+// whatever the store has let go of while the client was away.
+func TestFrontAnswersWhatTheStoreHasDropped(t *testing.T) {
+	for _, when := range []string{"while it goes on", "when it has ended"} {
+		t.Run(when, func(t *testing.T) {
+			sc := &script{hold: make(chan struct{}), sessions: make(chan *Session, 1)}
+			events := newTestEvents(1)
+			ft := startFrontWith(t, FrontOptions{Events: events}, sc)
+			c := ft.open("2025-03-26")
+			s := <-sc.sessions
+			batch := `[` + request("1", "test/progress", `{"n":1}`) + `,` + request("2", "test/hold", `{}`) + `,` + request("3", "test/hold", `{}`) + `,` + request("4", "test/silent", `{}`) + `]`
+			stream := c.stream(http.MethodPost, batch, nil)
+			stream.mustNext()
+			stream.mustNext()
+			place := map[string]string{headerLastID: stream.lastID}
+			stream.cancel()
+			eventually(t, "the client's leave", func() bool { return ft.front.Stats().Streams == 0 })
+			close(sc.hold)
+			eventually(t, "two answers in the store", func() bool { appended, _ := events.calls(); return appended == 4 })
+			last := func() {
+				if err := s.Write(t.Context(), NewResult(ID("4"), struct{}{})); err != nil {
+					t.Error(err)
+				}
+			}
+			want := map[string]bool{"2": false, "3": false, "4": false}
+			if when == "when it has ended" {
+				last()
+				eventually(t, "the stream's end", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.finished) == 1 })
+				stream = c.stream(http.MethodGet, "", place)
+			} else {
+				stream = c.stream(http.MethodGet, "", place)
+				last()
+			}
+			failed := 0
+			for _, f := range stream.rest() {
+				if got, ours := want[string(f.ID)]; f.Kind != Response || got || !ours {
+					t.Errorf("got %s", f.Raw)
+				}
+				want[string(f.ID)] = true
+				if f.Failed {
+					failed++
+				}
+			}
+			if wantFailed := map[bool]int{true: 2, false: 1}[when == "when it has ended"]; !want["2"] || !want["3"] || !want["4"] || failed != wantFailed {
+				t.Errorf("answered: %v, %d with an error", want, failed)
+			}
+		})
+	}
+}
+
 // A client that comes back and has got what was to be sent again makes room for
 // those who write.
 func TestResumingMakesRoom(t *testing.T) {

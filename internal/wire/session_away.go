@@ -74,26 +74,23 @@ func (s *Session) disconnected(st *outStream) bool {
 // standBy takes the place of a client that is away: it stores what comes on the
 // stream, until the client is back or the stream ends.
 func (s *Session) standBy(st *outStream, rd *reader) {
-	var answered []ID
 	for {
 		step, t := s.take(st, rd, false)
 		switch step {
 		case stepWait:
 			<-rd.wake // the end of the session wakes all readers
 		case stepSend:
-			if t.frame.Kind == Response {
-				answered = append(answered, ID(bytes.Clone(t.frame.ID)))
-			}
+			s.noteAnswer(st, t)
 			s.keep(st, rd, t)
 			t.frame.Release()
 		default:
-			s.stoodBy(st, rd, answered)
+			s.stoodBy(st, rd)
 			return
 		}
 	}
 }
 
-func (s *Session) stoodBy(st *outStream, rd *reader, answered []ID) {
+func (s *Session) stoodBy(st *outStream, rd *reader) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if rd.replaced || s.cause != nil {
@@ -104,28 +101,54 @@ func (s *Session) stoodBy(st *outStream, rd *reader, answered []ID) {
 	if len(s.finished) == maxFinished {
 		s.finished = s.finished[1:]
 	}
-	s.finished = append(s.finished, finishedStream{st.num, st.cursor - 1, answered})
+	s.finished = append(s.finished, finishedStream{st.num, st.answers})
 }
 
-// finishedStream is a stream that ended while its client was away. The store
-// may have let go of its end: a client that resumes must not wait for ever.
+// awayAnswer is a response that came while the client was away, at its place on
+// the stream. The store may have let go of it, or not have taken it: a client that
+// resumes must not wait for ever.
+type awayAnswer struct {
+	place uint64
+	id    ID
+}
+
+func (s *Session) noteAnswer(st *outStream, t taken) {
+	if t.frame.Kind != Response {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.answers = append(st.answers, awayAnswer{t.place, ID(bytes.Clone(t.frame.ID))})
+}
+
+// finishedStream is a stream that ended while its client was away.
 type finishedStream struct {
-	num, last uint64 // last is the place of its last event
-	answered  []ID   // the requests whose responses it carried while the client was away
+	num     uint64
+	answers []awayAnswer
 }
 
 // maxFinished bounds the streams of a session that are remembered so.
 const maxFinished = 64
 
-// missing are the requests whose responses a client has not got that has read
-// the stream up to a place, as far as that is known.
-func (s *Session) missing(num, place uint64) []ID {
+// missing are the requests whose responses came between two places of a stream
+// while the client was away, as far as that is known.
+func (s *Session) missing(num, after, before uint64) []ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var answers []awayAnswer
+	if st := s.streams[num]; st != nil {
+		answers = st.answers
+	}
 	for _, f := range s.finished {
-		if f.num == num && place < f.last {
-			return f.answered
+		if f.num == num {
+			answers = f.answers
 		}
 	}
-	return nil
+	var ids []ID
+	for _, a := range answers {
+		if a.place > after && a.place < before {
+			ids = append(ids, a.id)
+		}
+	}
+	return ids
 }

@@ -27,6 +27,7 @@ type outStream struct {
 	place     *list.Element // among the session's connected POST streams
 	resumable bool          // the client has an event id to come back with
 	lost      bool          // the client went away and can't come back to it
+	answers   []awayAnswer
 	room      chan struct{} // closed when a writer should look again
 }
 
