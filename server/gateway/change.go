@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
-	"strings"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
@@ -51,39 +50,6 @@ func changed(f wire.Frame, changes ...change) wire.Frame {
 	}
 	raw = append(raw, f.Raw[at:]...)
 	return wire.Frame{Raw: raw, Kind: f.Kind, ID: wire.ID(bytes.Clone(id)), Method: f.Method, Failed: f.Failed}
-}
-
-// ambiguous reports that readers could disagree on what stands at the path:
-// somewhere on it a member's name is repeated or differs in case only, which
-// some decoders, Go's among them, take for the same.
-func ambiguous(raw []byte, path ...string) bool {
-	for _, name := range path {
-		d := json.NewDecoder(bytes.NewReader(raw))
-		if t, err := d.Token(); err != nil || t != json.Delim('{') {
-			return false // nothing stands there
-		}
-		var found json.RawMessage
-		for d.More() {
-			key, err := d.Token()
-			var value json.RawMessage
-			if err != nil || d.Decode(&value) != nil {
-				return true
-			}
-			k, _ := key.(string)
-			if !strings.EqualFold(k, name) {
-				continue
-			}
-			if k != name || found != nil {
-				return true
-			}
-			found = value
-		}
-		if found == nil {
-			return false
-		}
-		raw = found
-	}
-	return false
 }
 
 // quoted returns s as a JSON string.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,7 +39,8 @@ type mux struct {
 	calls   map[string]*muxCall // by the id that the upstream knows
 	asked   map[string]question // what the upstream asked clients, by its id
 	hello   *handshake
-	err     error // why the upstream ended
+	theirs  belongings // what strangers have that others must not use
+	err     error      // why the upstream ended
 }
 
 // muxCall is a request of a client that the upstream has not answered.
@@ -49,6 +51,7 @@ type muxCall struct {
 	progress wire.ID    // the client's token, nil for none
 	method   string
 	added    string // the URI that the client did not subscribe to before
+	task     string // the task that it names
 }
 
 // question is a request of the upstream that a client has not answered.
@@ -85,7 +88,7 @@ func newMux(conn wire.Conn, strangers bool, log *slog.Logger, onEnd func()) *mux
 	m := &mux{
 		conn: conn, strangers: strangers, log: log, patience: ownPatience, onEnd: onEnd,
 		replies: make(chan wire.Frame, 64), subscribing: make(chan struct{}, 1),
-		clients: map[*muxClient]struct{}{}, calls: map[string]*muxCall{}, asked: map[string]question{},
+		clients: map[*muxClient]struct{}{}, calls: map[string]*muxCall{}, asked: map[string]question{}, theirs: newBelongings(),
 	}
 	if strangers {
 		m.patience = strangerPatience
@@ -97,15 +100,19 @@ func newMux(conn wire.Conn, strangers bool, log *slog.Logger, onEnd func()) *mux
 	return m
 }
 
-// attach adds a client. It fails once the upstream has ended.
-func (m *mux) attach() (*muxClient, error) {
+// attach adds a client of the owner, "" for nobody's. It fails once the upstream
+// has ended.
+func (m *mux) attach(owner string) (*muxClient, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err != nil {
 		return nil, fmt.Errorf("the upstream has ended: %w", m.err)
 	}
+	if owner == "" {
+		owner = "nobody " + rand.Text()
+	}
 	c := &muxClient{
-		mux: m, in: newQueue(), gone: make(chan struct{}),
+		mux: m, owner: owner, in: newQueue(), gone: make(chan struct{}),
 		open: map[string]wire.ID{}, subscriptions: map[string]struct{}{}, level: levelUnset,
 	}
 	m.clients[c] = struct{}{}

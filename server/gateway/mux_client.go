@@ -15,11 +15,13 @@ import (
 // muxClient is one client's connection to a shared upstream. It implements
 // wire.Conn.
 type muxClient struct {
-	mux  *mux
-	in   *queue
-	gone chan struct{} // closed by leave
-	once sync.Once
-	err  error // set before gone is closed
+	mux *mux
+	// owner is the principal; of clients that are nobody's, each is its own.
+	owner string
+	in    *queue
+	gone  chan struct{} // closed by leave
+	once  sync.Once
+	err   error // set before gone is closed
 
 	// Guarded by mux.mu.
 	greeted       bool               // initialize was answered, or the client needs none
@@ -177,7 +179,7 @@ func (c *muxClient) Write(ctx context.Context, f wire.Frame) error {
 
 func (c *muxClient) request(ctx context.Context, f wire.Frame) error {
 	if c.mux.strangers {
-		if refusal, refused := refuseStranger(f); refused {
+		if refusal, refused := c.refuseStranger(f); refused {
 			c.push(refusal)
 			return nil
 		}
@@ -198,21 +200,21 @@ func (c *muxClient) request(ctx context.Context, f wire.Frame) error {
 }
 
 // refuseStranger keeps clients that don't trust each other apart.
-func refuseStranger(f wire.Frame) (wire.Frame, bool) {
-	switch {
-	case f.Method == "tasks/list":
+func (c *muxClient) refuseStranger(f wire.Frame) (wire.Frame, bool) {
+	if f.Method == "tasks/list" {
 		return wire.NewError(f.ID, wire.CodeMethodNotFound, "Method not found: the upstream is shared, so tasks are not listed", nil), true
-	case ambiguous(f.Raw, "params", "_meta", "progressToken"): // of the envelope's members wire.Parse sees to it
-		return wire.NewError(f.ID, wire.CodeInvalidRequest, "Invalid request: a name stands twice, or in upper case, where readers could disagree", nil), true
 	}
-	return wire.Frame{}, false
+	if err := unclear(f.Raw); err != nil {
+		return wire.NewError(f.ID, wire.CodeInvalidRequest, "Invalid request: "+err.Error(), nil), true
+	}
+	return c.refuseForeign(f)
 }
 
 // send passes a request on under an id of the mux's own. added is the URI that
 // it adds to the client's subscriptions, if any.
 func (c *muxClient) send(ctx context.Context, f wire.Frame, added string) error {
 	m := c.mux
-	call := &muxCall{client: c, id: wire.ID(bytes.Clone(f.ID)), method: f.Method, added: added}
+	call := &muxCall{client: c, id: wire.ID(bytes.Clone(f.ID)), method: f.Method, added: added, task: wire.LookupString(f.Raw, "params", "taskId")}
 	if token := wire.Lookup(f.Raw, "params", "_meta", "progressToken"); token != nil {
 		call.progress = wire.ID(bytes.Clone(token))
 	}
@@ -265,6 +267,11 @@ func (m *mux) nextID() wire.ID {
 
 func (c *muxClient) notify(ctx context.Context, f wire.Frame) error {
 	m := c.mux
+	if m.strangers {
+		if _, foreign := c.refuseForeign(f); foreign || unclear(f.Raw) != nil {
+			return nil // it could be taken for another's
+		}
+	}
 	switch f.Method {
 	case "notifications/initialized":
 		m.mu.Lock()
@@ -277,9 +284,6 @@ func (c *muxClient) notify(ctx context.Context, f wire.Frame) error {
 			return nil
 		}
 	case "notifications/cancelled":
-		if m.strangers && ambiguous(f.Raw, "params", "requestId") {
-			return nil // it could be read as cancelling another's
-		}
 		key := wire.ID(wire.Lookup(f.Raw, "params", "requestId")).Key()
 		m.mu.Lock()
 		id, mine := c.open[key]

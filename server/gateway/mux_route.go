@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"strings"
+	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
@@ -18,6 +19,9 @@ func (m *mux) response(f wire.Frame) {
 		}
 	}
 	m.forget(key, call)
+	if m.strangers && call != nil && call.client != nil {
+		m.learn(call, f)
+	}
 	if call != nil && call.added != "" && f.Failed {
 		delete(call.client.subscriptions, call.added)
 	}
@@ -124,6 +128,12 @@ func (m *mux) notification(f wire.Frame) {
 	case "notifications/message":
 		level := wire.LookupString(f.Raw, "params", "level")
 		m.each(f, func(c *muxClient) bool { return !m.strangers && c.wants(level) })
+	case "notifications/tasks/status", "notifications/tasks":
+		task := taskOf(wire.LookupString(f.Raw, "params", "taskId"))
+		m.each(f, func(c *muxClient) bool {
+			owner, _ := m.theirs.owner(task, time.Now())
+			return !m.strangers || owner == c.owner
+		})
 	default:
 		m.each(f, func(*muxClient) bool { return !m.strangers })
 	}

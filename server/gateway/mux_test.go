@@ -36,9 +36,11 @@ func withMux(t *testing.T, strangers bool, test func(s *muxScene)) {
 }
 
 // attach returns a client that has been greeted, without a trace of it upstream.
-func (s *muxScene) attach() *muxClient {
+func (s *muxScene) attach() *muxClient { return s.attachAs("") }
+
+func (s *muxScene) attachAs(owner string) *muxClient {
 	s.t.Helper()
-	c, err := s.mux.attach()
+	c, err := s.mux.attach(owner)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -242,7 +244,7 @@ const (
 
 func (s *muxScene) bare() *muxClient {
 	s.t.Helper()
-	c, err := s.mux.attach()
+	c, err := s.mux.attach("")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -321,7 +323,7 @@ func TestMuxUpstreamEndsInHandshake(t *testing.T) {
 				t.Errorf("got %v, want the end of the upstream", err)
 			}
 		}
-		if _, err := s.mux.attach(); err == nil {
+		if _, err := s.mux.attach(""); err == nil {
 			t.Error("a client could join an upstream that has ended")
 		}
 	})

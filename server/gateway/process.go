@@ -157,7 +157,7 @@ func (p *Processes) acquire(owner string, f wire.Frame) (*process, *muxClient, e
 
 func (p *Processes) acquireKey(key, owner string) (*process, *muxClient, error) {
 	if proc := p.running[key]; proc != nil {
-		if client, err := proc.mux.attach(); err == nil {
+		if client, err := proc.mux.attach(owner); err == nil {
 			proc.users++
 			proc.idle.Stop()
 			return proc, client, nil
@@ -168,7 +168,7 @@ func (p *Processes) acquireKey(key, owner string) (*process, *muxClient, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := proc.mux.attach()
+	client, err := proc.mux.attach(owner)
 	if err != nil {
 		p.drop(proc)
 		return nil, nil, err
