@@ -58,6 +58,34 @@ func TestModernListen(t *testing.T) {
 	}
 }
 
+// What stands for itself opens no session: neither the caller's own later
+// requests nor anybody else's are taken for those of an older client.
+func TestModernInitializeOpensNothing(t *testing.T) {
+	for name, more := range map[string][]server.Upstream{
+		"one":  nil,
+		"many": {richUpstream(t, "notes")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, richUpstream(t, "files"), func(o *server.Options) { o.Config.Upstreams = append(o.Config.Upstreams, more...) })
+			m := w.modern(w.token(w.sample.Ada), "/mcp")
+			for gone, params := range map[string]string{
+				"initialize":          `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}`,
+				"ping":                "{}",
+				"logging/setLevel":    `{"level":"info"}`,
+				"resources/subscribe": `{"uri":"mem://files/one"}`,
+			} {
+				e := m.start("1", gone, params, "")
+				if f, _ := e.answer(); e.resp.StatusCode != http.StatusNotFound || at(f, "error.code") != "-32601" {
+					t.Errorf("%s: HTTP %d %s", gone, e.resp.StatusCode, f.Raw)
+				}
+				if f := m.call("2", "tools/list", "{}"); at(f, "result.resultType") != `"complete"` {
+					t.Errorf("after %s: %.200s", gone, f.Raw)
+				}
+			}
+		})
+	}
+}
+
 // Closing the answer's stream cancels the call, all the way to the upstream.
 func TestModernDisconnectCancels(t *testing.T) {
 	w := start(t, richUpstream(t, "files"))

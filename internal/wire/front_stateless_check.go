@@ -143,6 +143,11 @@ func (f *front) checkStateless(r *http.Request, m Frame, meta *metadata, version
 	if refusal := checkName(r.Header, meta, m.Method); refusal != nil {
 		return refusal
 	}
+	if m.Method == "initialize" {
+		// Whoever shares what is behind this front with the caller would have
+		// their session opened.
+		return &Refusal{Status: http.StatusNotFound, Answer: NewError(nil, CodeMethodNotFound, "Method not found: initialize is not part of "+version, nil)}
+	}
 	if f.opts.CheckParams == nil {
 		return nil
 	}

@@ -79,6 +79,7 @@ func TestStatelessRules(t *testing.T) {
 
 		"unknown method":            {modern("1", "no/such", ""), nil, 404, "-32601", "1"},
 		"method of the other era":   {modern("1", "initialize", ""), nil, 404, "-32601", "1"},
+		"opening of a session":      {modern("1", "initialize", `"protocolVersion":"2025-11-25","capabilities":{}`), nil, 404, "-32601", "1"},
 		"invalid params, by server": {modern("1", "test/fail", `"code":-32602`), nil, 400, "-32602", "1"},
 		"capability missing":        {modern("1", "test/fail", `"code":-32021`), nil, 400, "-32021", "1"},
 		"error of the server":       {modern("1", "test/fail", `"code":-32603`), nil, 200, "-32603", "1"},

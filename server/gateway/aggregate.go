@@ -198,6 +198,9 @@ func (a *Aggregate) Exchange(ctx context.Context, f wire.Frame) error {
 }
 
 func (a *Aggregate) request(ctx context.Context, f wire.Frame) error {
+	if a.withdrawn(f) {
+		return a.deliver(ctx, wire.NewError(f.ID, wire.CodeMethodNotFound, "Method not found: "+f.Method+" is not part of the revision that the request names", nil))
+	}
 	switch f.Method {
 	case "initialize":
 		err := a.joint(ctx, f, a.initialize)
@@ -226,6 +229,22 @@ func (a *Aggregate) request(ctx context.Context, f wire.Frame) error {
 		return a.addressed(ctx, f, wire.LookupString(f.Raw, "params", "uri"))
 	}
 	return a.unknown(ctx, f)
+}
+
+// withdrawn reports a stateless request for a method that MCP 2026-07-28 has no
+// more (changelog).
+func (a *Aggregate) withdrawn(f wire.Frame) bool {
+	switch f.Method {
+	case "initialize":
+		return !wire.OpensSession(f)
+	case "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe":
+	default:
+		return false
+	}
+	a.mu.Lock()
+	greeted := a.greeted
+	a.mu.Unlock()
+	return !greeted && wire.Lookup(f.Raw, "params", "_meta", wire.MetaProtocol) != nil
 }
 
 // joint runs a request that several upstreams answer together.
