@@ -146,21 +146,33 @@ func Run(ctx context.Context, opts Options) error {
 	defer stopWatching()
 	background.Go(func() { watchForWake(watch, wake) })
 
-	// Answers must reach the client after reading from it has ended.
+	// Answers must reach the client after reading from it has ended. Where they
+	// can't, there is nothing to read for.
+	reading, stopReading := context.WithCancel(ctx)
+	defer stopReading()
 	down := make(chan error, 1)
-	go func() { down <- toClient(context.WithoutCancel(ctx), opts.Client, server) }()
+	background.Go(func() {
+		err := toClient(context.WithoutCancel(ctx), opts.Client, server)
+		if err != nil {
+			stopReading()
+		}
+		down <- err
+	})
 
-	err = fromClient(ctx, opts.Client, server, log)
+	err = fromClient(reading, opts.Client, server, log)
+	deaf := reading.Err() != nil && ctx.Err() == nil
 	finish, cancel := context.WithTimeout(ctx, opts.FinishTimeout)
 	defer cancel()
 	if !errors.Is(err, io.EOF) {
 		cancel() // the client is gone or we are told to stop: no time for calls
 	}
 	front.clientGone()
-	go server.Drain(finish)
+	background.Go(func() { server.Drain(finish) })
 	select {
 	case downErr := <-down:
-		if downErr != nil {
+		if deaf {
+			err = fmt.Errorf("writing to the client: %w", downErr)
+		} else if downErr != nil {
 			log.Warn("writing to the client failed", "reason", downErr)
 		}
 	case <-time.After(opts.FinishTimeout + opts.EndTimeout):

@@ -160,7 +160,9 @@ func (s *signIn) lose(err error) {
 		s.mu.Unlock()
 		return
 	}
-	s.flow = nil
+	if s.pendingLocked() == nil {
+		s.flow = nil // how it ended is no news any more; one under way serves for this, too
+	}
 	s.stamp = "" // somebody may have signed in since the rejected request: look once
 	s.out(err)
 	legacy := s.client.initialize != nil

@@ -96,7 +96,8 @@ func (s *signIn) begins(ctx context.Context) (*flow, error) {
 		return nil, fmt.Errorf("%d sign-ins were begun within %d minutes, so mcpctl begins no more for %d seconds. To sign in in a terminal, run: mcpctl login %s",
 			maxStarts, int(startWindow.Minutes()), int(math.Ceil(wait.Seconds())), s.url)
 	}
-	life, stop := context.WithTimeout(s.ctx, flowLimit)
+	life, stop := context.WithTimeoutCause(s.ctx, flowLimit, fmt.Errorf("nobody finished the sign-in within %d minutes. To try again call the tool %s, or run: mcpctl login %s",
+		int(flowLimit.Minutes()), toolName, s.url))
 	life, cancel := context.WithCancelCause(life)
 	fl := &flow{id: rand.Text(), cancel: cancel, over: life.Done(), consent: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
 	if !s.startLocked(func() { defer stop(); s.run(life, fl) }) {
