@@ -50,7 +50,7 @@ type Steps struct {
 }
 
 // chain puts the steps before next: policy, limits, cache, credentials.
-func (s Steps) chain(next Dialer, log *slog.Logger) Dialer {
+func (s Steps) chain(next Dialer, record func(context.Context, Record) error, log *slog.Logger) Dialer {
 	if s.Lacking != nil {
 		inner := next
 		next = func(deliver wire.Deliver) (wire.Remote, error) {
@@ -72,7 +72,7 @@ func (s Steps) chain(next Dialer, log *slog.Logger) Dialer {
 	if s.Policy != nil {
 		inner := next
 		next = func(deliver wire.Deliver) (wire.Remote, error) {
-			return newDecider(PolicyOptions{Policy: s.Policy, Caller: s.Caller, Challenge: s.Challenge, Upstream: s.Name, Aliases: s.Aliases, Logger: log}, deliver, inner)
+			return newDecider(PolicyOptions{Policy: s.Policy, Caller: s.Caller, Challenge: s.Challenge, Upstream: s.Name, Aliases: s.Aliases, Record: record, Logger: log}, deliver, inner)
 		}
 	}
 	if s.Around != nil {

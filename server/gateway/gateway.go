@@ -67,8 +67,9 @@ type Options struct {
 	Dial     func(ctx context.Context, deliver wire.Deliver, gone func(error)) (wire.Remote, error)
 	// Steps are what requests pass on their way.
 	Steps Steps
-	// Record is told of every request once, before the client gets its answer;
-	// ctx has the values of the request. An error withholds the answer. It may
+	// Record is told of every request once, before the client gets its answer, and
+	// of what a policy takes out of one that goes on; ctx has the values of the
+	// request. An error withholds the answer. It may
 	// be called concurrently. nil records nothing.
 	Record func(ctx context.Context, r Record) error
 	Logger *slog.Logger
@@ -103,7 +104,7 @@ func New(opts Options) (*Gateway, error) {
 func (g *Gateway) dialer(ctx context.Context, gone func(error)) Dialer {
 	return g.opts.Steps.chain(func(deliver wire.Deliver) (wire.Remote, error) {
 		return g.opts.Dial(ctx, deliver, gone)
-	}, g.opts.Logger)
+	}, g.record, g.opts.Logger)
 }
 
 // maxInFlight bounds the unanswered requests of one session: as many as the

@@ -34,7 +34,10 @@ type PolicyOptions struct {
 	Upstream string
 	// Aliases say what shortened names stand for; nil: there are none.
 	Aliases *Aliases
-	Logger  *slog.Logger
+	// Record is told at once of what is denied within a request that goes on; see
+	// Options.Record. nil records nothing.
+	Record func(ctx context.Context, r Record) error
+	Logger *slog.Logger
 }
 
 // decider lets through what the policy allows and takes out of lists what it
@@ -48,6 +51,10 @@ type decider struct {
 	lists   map[string]listRequest // requests for lists under way, by id key
 	tools   map[string]json.RawMessage
 	answers map[string]chan wire.Frame // of the decider's own requests
+
+	listeners  map[string]hearer // by the id of their subscriptions/listen
+	subscriber hearer            // who subscribed to a resource last
+	subscribed bool
 }
 
 type listRequest struct {
@@ -59,7 +66,7 @@ func newDecider(opts PolicyOptions, deliver wire.Deliver, dial func(wire.Deliver
 	if opts.Aliases == nil {
 		opts.Aliases = &Aliases{}
 	}
-	d := &decider{opts: opts, deliver: deliver, lists: map[string]listRequest{}, tools: map[string]json.RawMessage{}, answers: map[string]chan wire.Frame{}}
+	d := &decider{opts: opts, deliver: deliver, lists: map[string]listRequest{}, tools: map[string]json.RawMessage{}, answers: map[string]chan wire.Frame{}, listeners: map[string]hearer{}}
 	var err error
 	d.next, err = dial(d.fromNext)
 	return d, err
@@ -73,9 +80,26 @@ func (d *decider) End(ctx context.Context) error { return d.next.End(ctx) }
 
 // Exchange implements wire.Remote.
 func (d *decider) Exchange(ctx context.Context, f wire.Frame) error {
+	switch {
+	case f.Kind != wire.Request:
+	case f.Method == "resources/subscribe":
+		d.noteSubscriber(ctx)
+	case f.Method == "subscriptions/listen":
+		defer d.noteListener(ctx, f.ID)()
+	}
 	rules := d.opts.Policy()
-	if rules == nil || f.Kind != wire.Request {
+	switch {
+	case rules == nil:
 		return d.next.Exchange(ctx, f)
+	case f.Kind == wire.Notification && (judged[f.Method] || outsideRules(f.Method)):
+		// A careless server runs it, though nobody gets an answer.
+		d.opts.Logger.Warn("a request without an id was dropped: the policy can't decide about it", "method", fmt.Sprintf("%.100s", f.Method))
+		return nil
+	case f.Kind != wire.Request:
+		return d.next.Exchange(ctx, f)
+	case outsideRules(f.Method):
+		evidenceOf(ctx).decided(false, "unknown-method")
+		return d.deliver(ctx, wire.NewError(f.ID, wire.CodeMethodNotFound, fmt.Sprintf("Method not found: the policy here can't decide about %.100q, so it is not passed on", f.Method), nil))
 	}
 	if kind := listKind(f.Method); kind != "" {
 		key := f.ID.Key()
@@ -89,10 +113,12 @@ func (d *decider) Exchange(ctx context.Context, f wire.Frame) error {
 		}()
 		return d.next.Exchange(ctx, f)
 	}
+	if f.Method == "subscriptions/listen" {
+		return d.listen(ctx, rules, f)
+	}
 	in, asked, err := d.input(ctx, f)
 	if err != nil {
-		evidenceOf(ctx).decided(false, "ambiguous-request")
-		return d.deliver(ctx, wire.NewError(f.ID, wire.CodeInvalidParams, "Invalid params: "+err.Error(), nil))
+		return d.ambiguous(ctx, f, err)
 	}
 	if !asked {
 		return d.next.Exchange(ctx, f)
@@ -103,6 +129,12 @@ func (d *decider) Exchange(ctx context.Context, f wire.Frame) error {
 		return d.next.Exchange(withCallee(ctx, in.Tool.Upstream, in.Tool.Name), f)
 	}
 	return d.refuse(ctx, f, in, decision)
+}
+
+// ambiguous answers a request that readers could take for different ones.
+func (d *decider) ambiguous(ctx context.Context, f wire.Frame, err error) error {
+	evidenceOf(ctx).decided(false, "ambiguous-request")
+	return d.deliver(ctx, wire.NewError(f.ID, wire.CodeInvalidParams, "Invalid params: "+err.Error(), nil))
 }
 
 // refuse answers a denied request: with a challenge where more scopes would
@@ -143,7 +175,7 @@ func (d *decider) input(ctx context.Context, f wire.Frame) (in policy.Input, ask
 	case "resources/read", "resources/subscribe", "resources/unsubscribe":
 		kind, member = policy.KindResource, "uri"
 	case "completion/complete":
-		return d.completion(ctx, params)
+		return d.completion(ctx, f, params)
 	default:
 		return in, false, nil
 	}
@@ -159,29 +191,41 @@ func (d *decider) input(ctx context.Context, f wire.Frame) (in policy.Input, ask
 	if err := clearArguments(in.Args); err != nil {
 		return in, false, err
 	}
-	in.Tool, err = d.tool(ctx, kind, name)
+	in.Tool, err = d.tool(ctx, f, kind, name)
 	return in, true, err
 }
 
 // completion is judged like the prompt or resource it completes.
-func (d *decider) completion(ctx context.Context, params []byte) (in policy.Input, asked bool, err error) {
+func (d *decider) completion(ctx context.Context, f wire.Frame, params []byte) (in policy.Input, asked bool, err error) {
 	ref := wire.Lookup(params, "ref")
 	if err := errors.Join(unambiguous(params, "ref"), unambiguous(ref, "type", "name", "uri")); err != nil {
 		return in, false, err
 	}
 	kind, name := policy.KindPrompt, wire.LookupString(ref, "name")
-	if wire.LookupString(ref, "type") == "ref/resource" {
+	other := wire.Lookup(ref, "uri")
+	switch wire.LookupString(ref, "type") {
+	case "ref/prompt":
+	case "ref/resource":
 		kind, name = policy.KindResource, wire.LookupString(ref, "uri")
+		other = wire.Lookup(ref, "name")
+	default:
+		return in, false, errors.New("the type of ref is neither ref/prompt nor ref/resource")
+	}
+	switch {
+	case name == "":
+		return in, false, errors.New("ref does not say what it refers to")
+	case other != nil && string(other) != "null":
+		return in, false, errors.New("ref has both a name and a uri, and some servers go by the one, some by the other")
 	}
 	in.User, in.Client = d.opts.Caller(ctx)
-	in.Tool, err = d.tool(ctx, kind, name)
+	in.Tool, err = d.tool(ctx, f, kind, name)
 	return in, true, err
 }
 
 // tool describes an entry by its name as clients see it; rules see the name that
 // the upstream gave it. What a tool's annotations are is known from the upstream's
-// list; it is fetched where no client has asked for it yet.
-func (d *decider) tool(ctx context.Context, kind, name string) (policy.Tool, error) {
+// list; it is fetched for the request f where no client has asked for it yet.
+func (d *decider) tool(ctx context.Context, f wire.Frame, kind, name string) (policy.Tool, error) {
 	if kind != policy.KindTool {
 		t := d.describe(kind, name, nil)
 		t.Annotations = policy.Annotations{ReadOnlyHint: true}
@@ -189,7 +233,7 @@ func (d *decider) tool(ctx context.Context, kind, name string) (policy.Tool, err
 	}
 	raw, known := d.annotations(name)
 	if !known {
-		if err := d.fetchTools(ctx); err != nil {
+		if err := d.fetchTools(ctx, f); err != nil {
 			return policy.Tool{}, fmt.Errorf("the tool's annotations could not be had: %w", err)
 		}
 		raw, _ = d.annotations(name)

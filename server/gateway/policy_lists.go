@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -36,6 +37,10 @@ func (d *decider) fromNext(ctx context.Context, f wire.Frame) error {
 			d.mu.Lock()
 			clear(d.tools)
 			d.mu.Unlock()
+		}
+		if f.Method == "notifications/resources/updated" && !d.mayHear(ctx, f) {
+			d.opts.Logger.Debug("an update of a resource that the client may not use was dropped")
+			return nil
 		}
 		return d.deliver(ctx, f)
 	}
@@ -122,13 +127,14 @@ func (d *decider) learn(f wire.Frame) {
 	})
 }
 
-// fetchTools reads the upstream's whole list of tools for the decider itself.
-func (d *decider) fetchTools(ctx context.Context) error {
+// fetchTools reads the upstream's whole list of tools for the decider itself, in
+// the era of the request on whose behalf it does.
+func (d *decider) fetchTools(ctx context.Context, on wire.Frame) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	cursor := []byte(nil)
 	for range maxToolPages {
-		answer, err := d.ask(ctx, cursor)
+		answer, err := d.ask(ctx, listParams(on, cursor))
 		if err != nil {
 			return err
 		}
@@ -140,7 +146,26 @@ func (d *decider) fetchTools(ctx context.Context) error {
 	return errors.New("the list does not end")
 }
 
-func (d *decider) ask(ctx context.Context, cursor []byte) (wire.Frame, error) {
+// listParams are those of a request for a page. Requests of MCP 2026-07-28 say
+// each who sends them (basic, Request Metadata).
+func listParams(on wire.Frame, cursor []byte) string {
+	var meta []string
+	for _, name := range []string{metaVersion, metaClient, metaCapabilities} {
+		if value := wire.Lookup(on.Raw, "params", "_meta", name); value != nil {
+			meta = append(meta, `"`+name+`":`+string(value))
+		}
+	}
+	var members []string
+	if len(meta) > 0 {
+		members = append(members, `"_meta":{`+strings.Join(meta, ",")+`}`)
+	}
+	if cursor != nil {
+		members = append(members, `"cursor":`+string(cursor))
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+func (d *decider) ask(ctx context.Context, params string) (wire.Frame, error) {
 	id := wire.ID(`"mcpctl-` + rand.Text() + `"`) // no client meets it by chance, or can guess it
 	d.mu.Lock()
 	answer := make(chan wire.Frame, 1)
@@ -151,10 +176,6 @@ func (d *decider) ask(ctx context.Context, cursor []byte) (wire.Frame, error) {
 		delete(d.answers, id.Key())
 		d.mu.Unlock()
 	}()
-	params := "{}"
-	if cursor != nil {
-		params = `{"cursor":` + string(cursor) + `}`
-	}
 	request := wire.MustParse(`{"jsonrpc":"2.0","id":` + string(id) + `,"method":"tools/list","params":` + params + `}`)
 	if err := d.next.Exchange(ctx, request); err != nil {
 		return wire.Frame{}, err

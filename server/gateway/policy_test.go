@@ -17,6 +17,9 @@ import (
 type upstreamRemote struct {
 	deliver wire.Deliver
 	called  []string
+	last    []byte // the last message that is no list
+	during  func() // called before that is answered
+	listed  []byte // the last tools/list
 	lists   int
 }
 
@@ -25,6 +28,7 @@ func (u *upstreamRemote) Exchange(ctx context.Context, f wire.Frame) error {
 	switch f.Method {
 	case "tools/list":
 		u.lists++
+		u.listed = slices.Clone(f.Raw)
 		if wire.LookupString(f.Raw, "params", "cursor") == "" {
 			return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"tools":[{"name":"read","x":9007199254740993,"annotations":{"readOnlyHint":true}}],"nextCursor":"2","y":1e400}}`))
 		}
@@ -33,6 +37,10 @@ func (u *upstreamRemote) Exchange(ctx context.Context, f wire.Frame) error {
 		return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"resources":[{"uri":"a://1"},{"uri":"b://2"}]}}`))
 	case "prompts/list":
 		return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"prompts":[]}}`))
+	}
+	u.last = slices.Clone(f.Raw)
+	if u.during != nil {
+		u.during()
 	}
 	return u.deliver(ctx, wire.NewResult(f.ID, map[string]any{"ok": true}))
 }

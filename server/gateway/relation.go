@@ -3,7 +3,9 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -40,11 +42,20 @@ func (r *relay) note(in wire.Incoming) *request {
 // requestKey is the key under which the context of an exchange has its request.
 type requestKey struct{}
 
+// target is what a request names, for its record: of a subscriptions/listen all
+// the resources.
 func target(params []byte) string {
 	if name := wire.LookupString(params, "name"); name != "" {
 		return name
 	}
-	return wire.LookupString(params, "uri")
+	if uri := wire.LookupString(params, "uri"); uri != "" {
+		return uri
+	}
+	var uris []string
+	if json.Unmarshal(wire.Lookup(params, "notifications", "resourceSubscriptions"), &uris) != nil {
+		return ""
+	}
+	return strings.Join(uris, " ")
 }
 
 // take removes and returns the open request with the id, nil where there is none.

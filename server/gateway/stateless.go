@@ -19,6 +19,8 @@ import (
 
 // Members of _meta that stateless requests carry (MCP 2026-07-28).
 const (
+	metaVersion      = "io.modelcontextprotocol/protocolVersion"
+	metaClient       = "io.modelcontextprotocol/clientInfo"
 	metaCapabilities = "io.modelcontextprotocol/clientCapabilities"
 )
 
