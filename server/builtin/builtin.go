@@ -118,7 +118,7 @@ func New(opts Options) (*Server, error) {
 		server.WithTitle("mcpctl built-in tools"),
 		server.WithToolCapabilities(false),
 		server.WithLogging(),
-		server.WithInputSchemaValidation(),
+		server.WithToolHandlerMiddleware(s.checkArguments),
 		server.WithOutputSchemaValidation(),
 	}
 	withMarket := slices.Contains(opts.Names, "market")
