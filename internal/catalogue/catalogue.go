@@ -7,6 +7,7 @@
 package catalogue
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -54,13 +55,23 @@ type Entry struct {
 
 // Hint returns the meaning and the fix in one line.
 func (e Entry) Hint() string {
+	return e.Meaning + ". " + e.FixFor("URL")
+}
+
+// urlPattern finds where a fix has the address of a server stand for itself.
+var urlPattern = regexp.MustCompile(`\bURL\b`)
+
+// FixFor is the fix for the server at an address: with the commands as they are
+// typed, and who it needs where that is neither the reader nor time.
+func (e Entry) FixFor(address string) string {
+	fix := urlPattern.ReplaceAllLiteralString(e.Fix, address)
 	switch {
 	case e.Who != You && e.Who != Microsoft:
-		return e.Meaning + ". This needs " + string(e.Who) + ": " + e.Fix
-	case strings.HasPrefix(e.Fix, "mcpctl "):
-		return e.Meaning + ". Run: " + e.Fix
+		return "This needs " + string(e.Who) + ": " + fix
+	case strings.HasPrefix(fix, "mcpctl "):
+		return "Run: " + fix
 	}
-	return e.Meaning + ". " + e.Fix
+	return fix
 }
 
 // tables are all entries, each table in the order in which it is listed.

@@ -3,9 +3,12 @@ package entra
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mcpctl/mcpctl/internal/catalogue"
 )
 
 func TestClassify(t *testing.T) {
@@ -60,6 +63,17 @@ func TestClassify(t *testing.T) {
 				t.Errorf("error has more than one line: %q", e)
 			}
 		})
+	}
+}
+
+// mcpctl explain knows every number that decides what an answer means.
+func TestClassifiedNumbersAreExplained(t *testing.T) {
+	numbers := slices.Collect(maps.Keys(deviceCodeBlocks))
+	numbers = append(numbers, codeLoop, codeUserConsent, codeConsentDeclined, codeAdminConsent, codeAdminConsentPending)
+	for _, n := range numbers {
+		if _, ok := catalogue.Lookup(fmt.Sprint(n)); !ok {
+			t.Errorf("AADSTS%d has no entry", n)
+		}
 	}
 }
 
