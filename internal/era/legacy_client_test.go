@@ -367,11 +367,13 @@ func TestLegacyClientSubscribes(t *testing.T) {
 func TestLegacyClientSubscriptionsSurvive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		drop := make(chan struct{})
+		streams := make(chan context.Context, 2)
 		serve := modernOnly(nil)
 		p := newPeer(t, Options{}, func(r *fakeRemote, ctx context.Context, f wire.Frame) error {
 			if f.Method != "subscriptions/listen" {
 				return serve(r, ctx, f)
 			}
+			streams <- ctx
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			go func() {
@@ -394,6 +396,9 @@ func TestLegacyClientSubscriptionsSurvive(t *testing.T) {
 		}
 		if n := len(p.remote.sent("subscriptions/listen")); n != 2 {
 			t.Errorf("the remote was asked to listen %d times", n)
+		}
+		if (<-streams).Err() == nil {
+			t.Error("something of the lost stream is kept")
 		}
 		_ = p.conn.Close()
 	})

@@ -224,6 +224,7 @@ func (s *subscriptions) open(ctx context.Context, want filter, version int) *str
 	s.mu.Unlock()
 	go func() {
 		defer close(st.done)
+		defer st.cancel() // else the listener's context would keep one for each stream
 		answer, err := s.l.t.ask(ctx, request)
 		defer answer.Release()
 		if err == nil && answer.Failed {
