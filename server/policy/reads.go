@@ -2,6 +2,7 @@ package policy
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -11,19 +12,26 @@ import (
 )
 
 // reads are the names that a rule reads of an object of the arguments, and what
-// it reads below each. Those of a list are those of its elements.
+// it reads below each. Those of a list are those of its elements; below anyName is
+// what it reads by names that do not stand in it.
 type reads map[string]reads
+
+// anyName stands for every name. No member can be called so: it is not UTF-8.
+const anyName = "\xff"
 
 // readsOf finds what an expression reads of args by a name that stands in it.
 func readsOf(e ast.Expr) reads {
 	root := reads{}
-	collect(e, map[string]reads{"args": root})
+	collect(e, map[string]objects{"args": {root}})
 	return root
 }
 
+// objects are those of the arguments that an expression may be, or be made of.
+type objects []reads
+
 // collect adds what e reads to the objects that the variables in scope stand for,
-// and returns the object that e itself is, nil where it is none of the arguments'.
-func collect(e ast.Expr, scope map[string]reads) reads {
+// and returns the objects that e itself may be.
+func collect(e ast.Expr, scope map[string]objects) objects {
 	switch e.Kind() {
 	case ast.IdentKind:
 		return scope[e.AsIdent()]
@@ -32,57 +40,79 @@ func collect(e ast.Expr, scope map[string]reads) reads {
 	case ast.CallKind:
 		return collectCall(e.AsCall(), scope)
 	case ast.ListKind:
+		var all objects
 		for _, element := range e.AsList().Elements() {
-			collect(element, scope)
+			all = all.and(collect(element, scope))
 		}
+		return all
 	case ast.MapKind:
+		var all objects
 		for _, entry := range e.AsMap().Entries() {
 			collect(entry.AsMapEntry().Key(), scope)
-			collect(entry.AsMapEntry().Value(), scope)
+			values := collect(entry.AsMapEntry().Value(), scope)
+			name, ok := text(entry.AsMapEntry().Key())
+			if !ok {
+				all = all.and(values)
+				continue
+			}
+			for _, value := range values {
+				all = append(all, reads{name: value}) // not of the arguments, and leads to them
+			}
 		}
+		return all
 	case ast.StructKind:
 		for _, field := range e.AsStruct().Fields() {
 			collect(field.AsStructField().Value(), scope)
 		}
-	case ast.ComprehensionKind: // all, exists, map and the like
-		c := e.AsComprehension()
-		inner := maps.Clone(scope)
-		inner[c.IterVar()] = collect(c.IterRange(), scope)
-		if c.HasIterVar2() {
-			inner[c.IterVar2()] = inner[c.IterVar()]
-		}
-		delete(inner, c.AccuVar())
-		collect(c.AccuInit(), scope)
-		for _, part := range []ast.Expr{c.LoopCondition(), c.LoopStep(), c.Result()} {
-			collect(part, inner)
-		}
+	case ast.ComprehensionKind:
+		return collectComprehension(e.AsComprehension(), scope)
 	case ast.LiteralKind, ast.UnspecifiedExprKind:
 	}
 	return nil
 }
 
-func collectCall(call ast.CallExpr, scope map[string]reads) reads {
-	var objects []reads
+// collectComprehension follows all, exists, filter, map and the like.
+func collectComprehension(c ast.ComprehensionExpr, scope map[string]objects) objects {
+	inner := maps.Clone(scope)
+	inner[c.IterVar()] = collect(c.IterRange(), scope)
+	if c.HasIterVar2() {
+		inner[c.IterVar2()] = inner[c.IterVar()]
+	}
+	inner[c.AccuVar()] = collect(c.AccuInit(), scope)
+	inner[c.AccuVar()] = inner[c.AccuVar()].and(collect(c.LoopStep(), inner))
+	collect(c.LoopCondition(), inner)
+	return collect(c.Result(), inner)
+}
+
+// collectCall takes the result of any function for what the function was given:
+// some return it, or a part of it.
+func collectCall(call ast.CallExpr, scope map[string]objects) objects {
+	var each []objects
+	var all objects
 	if call.IsMemberFunction() {
-		collect(call.Target(), scope)
+		all = collect(call.Target(), scope)
 	}
 	for _, arg := range call.Args() {
-		objects = append(objects, collect(arg, scope))
+		each = append(each, collect(arg, scope))
+		all = all.and(each[len(each)-1])
 	}
 	switch call.FunctionName() {
-	case operators.Index: // args["path"], args.list[0]
-		if name, ok := text(call.Args()[1]); ok {
-			return objects[0].at(name)
+	case operators.Index: // args["path"], args.list[0], args.folders[name]
+		index := call.Args()[1]
+		if name, ok := text(index); ok {
+			return each[0].at(name)
 		}
-		return objects[0]
+		if index.Kind() != ast.LiteralKind {
+			return each[0].and(each[0].at(anyName))
+		}
+		return each[0]
 	case operators.In: // "path" in args
 		if name, ok := text(call.Args()[0]); ok {
-			objects[1].at(name)
+			each[1].at(name)
 		}
-	case operators.Conditional:
-		return objects[1] // what else it may be has been looked at
+		return nil
 	}
-	return nil
+	return all
 }
 
 func text(e ast.Expr) (string, bool) {
@@ -94,35 +124,58 @@ func text(e ast.Expr) (string, bool) {
 }
 
 // at returns what is read below a name, which it notes.
-func (r reads) at(name string) reads {
-	if r == nil {
-		return nil
+func (o objects) at(name string) objects {
+	var below objects
+	for _, r := range o {
+		if r[name] == nil {
+			r[name] = reads{}
+		}
+		below = append(below, r[name])
 	}
-	if r[name] == nil {
-		r[name] = reads{}
+	return below
+}
+
+// and joins both; none is there twice.
+func (o objects) and(others objects) objects {
+	all := slices.Clone(o)
+	for _, other := range others {
+		if !slices.ContainsFunc(all, other.is) {
+			all = append(all, other)
+		}
 	}
-	return r[name]
+	return all
+}
+
+func (r reads) is(other reads) bool {
+	return reflect.ValueOf(r).Pointer() == reflect.ValueOf(other).Pointer()
 }
 
 // variant finds a name in the arguments that differs only in upper and lower case
-// from one that is read: some servers take one for the other.
+// from one that is read, and is not read itself: some servers take one for the
+// other. Unicode's simple folding decides, as in encoding/json.
 func (r reads) variant(value any) (name, read string) {
 	switch value := value.(type) {
 	case map[string]any:
 		for _, key := range slices.Sorted(maps.Keys(value)) {
-			for _, read := range slices.Sorted(maps.Keys(r)) {
-				if key != read && strings.EqualFold(key, read) {
-					return key, read
+			if _, exact := r[key]; !exact {
+				for _, read := range slices.Sorted(maps.Keys(r)) {
+					if strings.EqualFold(key, read) {
+						return key, read
+					}
 				}
 			}
-			if name, read := r[key].variant(value[key]); name != "" {
-				return name, read
+			for _, below := range []reads{r[key], r[anyName]} {
+				if name, read := below.variant(value[key]); name != "" {
+					return name, read
+				}
 			}
 		}
 	case []any:
 		for _, element := range value {
-			if name, read := r.variant(element); name != "" {
-				return name, read
+			for _, below := range []reads{r, r[anyName]} {
+				if name, read := below.variant(element); name != "" {
+					return name, read
+				}
 			}
 		}
 	}

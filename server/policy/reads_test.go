@@ -11,6 +11,11 @@ import (
 func flat(prefix string, r reads) []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(r)) {
+		if name == anyName {
+			all = append(all, prefix+"*")
+			all = append(all, flat(prefix+"*.", r[name])...)
+			continue
+		}
 		all = append(all, prefix+name)
 		all = append(all, flat(prefix+name+".", r[name])...)
 	}
@@ -37,7 +42,15 @@ func TestReadsOf(t *testing.T) {
 		`args.all(k, k in ["path"])`:               "",
 		`[args.a, {"x": args.b}].size() == 2`:      "a b",
 		`(args.force ? args.to : args.to2) == "x"`: "force to to2",
-		`args[user.name] == 1`:                     "",
+		`args[user.name] == 1`:                     "*",
+		`args.to[user.name].host == "x"`:           "to to.host to.* to.*.host",
+		`args.to.all(k, has(args.to[k].host))`:     "to to.host to.* to.*.host",
+		`args.items.filter(i, true)[0].path == 1`:  "items items.path",
+		`args.items.map(i, i.to)[0].host == 1`:     "items items.to items.to.host",
+		`[args.a, args.b].all(x, x.path == 1)`:     "a a.path b b.path",
+		`(args.a + args.b).all(x, has(x.path))`:    "a a.path b b.path",
+		`{"x": args.a}["x"].path == 1`:             "a a.path",
+		`dyn(args).path == 1`:                      "path",
 		`sets.contains([args.one], ["x"])`:         "one",
 		`args.path.lowerAscii().startsWith("/x")`:  "path",
 	} {
@@ -63,17 +76,24 @@ func TestOtherSpellings(t *testing.T) {
 		args  string
 		want  string // "allow", or who denies and why
 	}{
-		"as the rule has it":                   {never, `{"path":"/etc/shadow"}`, "never: "},
-		"allowed":                              {never, `{"path":"/srv"}`, "allow"},
-		"not there":                            {never, `{"other":"/etc"}`, "allow"},
-		"in capitals":                          {never, `{"Path":"/etc/shadow"}`, `never: the argument "Path" is taken for "path" by some servers`},
-		"with a long s":                        {[]Rule{{Allow: "true"}, {Name: "s", Deny: `has(args.class) && args.class == 1`}}, `{"claſs":1}`, `s: the argument "claſs" is taken for "class"`},
-		"below, in capitals":                   {unless, `{"options":{"PATH":"/etc"}}`, `unless: the argument "PATH"`},
-		"the object above, in capitals":        {unless, `{"Options":{"path":"/etc"}}`, `unless: the argument "Options"`},
-		"elsewhere, in capitals":               {unless, `{"options":{},"PATH":"/etc"}`, "allow"},
-		"in a list":                            {[]Rule{{Allow: "true"}, {Name: "list", Deny: `args.items.exists(i, has(i.path) && i.path == "x")`}}, `{"items":[{},{"Path":"x"}]}`, `list: the argument "Path"`},
-		"of a tool that the rule is not about": {one, `{"Path":"x"}`, "allow"},
-		"where another rule allows":            {role, `{"Path":"x"}`, "allow"},
+		"as the rule has it":                    {never, `{"path":"/etc/shadow"}`, "never: "},
+		"allowed":                               {never, `{"path":"/srv"}`, "allow"},
+		"not there":                             {never, `{"other":"/etc"}`, "allow"},
+		"in capitals":                           {never, `{"Path":"/etc/shadow"}`, `never: the argument "Path" is taken for "path" by some servers`},
+		"with a long s":                         {[]Rule{{Allow: "true"}, {Name: "s", Deny: `has(args.class) && args.class == 1`}}, `{"claſs":1}`, `s: the argument "claſs" is taken for "class"`},
+		"below, in capitals":                    {unless, `{"options":{"PATH":"/etc"}}`, `unless: the argument "PATH"`},
+		"the object above, in capitals":         {unless, `{"Options":{"path":"/etc"}}`, `unless: the argument "Options"`},
+		"elsewhere, in capitals":                {unless, `{"options":{},"PATH":"/etc"}`, "allow"},
+		"in a list":                             {[]Rule{{Allow: "true"}, {Name: "list", Deny: `args.items.exists(i, has(i.path) && i.path == "x")`}}, `{"items":[{},{"Path":"x"}]}`, `list: the argument "Path"`},
+		"beside the one that the rule reads":    {unless, `{"options":{"path":"/srv/a","Path":"/etc"}}`, `unless: the argument "Path"`},
+		"with a Kelvin sign":                    {[]Rule{{Allow: "true"}, {Name: "k", Deny: `has(args.key) && args.key == 1`}}, `{"\u212aey":1}`, "k: the argument \"\u212aey\""},
+		"escaped":                               {never, `{"\u0050ath":"/etc"}`, `never: the argument "Path"`},
+		"in a list of lists":                    {[]Rule{{Allow: "true"}, {Name: "list", Deny: `args.m.exists(l, l.exists(i, has(i.path)))`}}, `{"m":[[{"Path":"x"}]]}`, `list: the argument "Path"`},
+		"in what is filtered":                   {[]Rule{{Allow: "true"}, {Name: "filter", Deny: `has(args.items.filter(i, true)[0].path)`}}, `{"items":[{"Path":"x"}]}`, `filter: the argument "Path"`},
+		"below any name":                        {[]Rule{{Allow: "true"}, {Name: "any", Deny: `args.to.exists(k, has(args.to[k].path))`}}, `{"to":{"x":{"Path":1}}}`, `any: the argument "Path"`},
+		"of both spellings that the rule reads": {[]Rule{{Name: "both", Allow: `!has(args.path) && args.Path == "x"`}}, `{"Path":"x"}`, "allow"},
+		"of a tool that the rule is not about":  {one, `{"Path":"x"}`, "allow"},
+		"where another rule allows":             {role, `{"Path":"x"}`, "allow"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := Compile(tt.rules)
