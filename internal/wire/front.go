@@ -187,7 +187,6 @@ func (f *front) open(r *http.Request) (*Session, error) {
 		f.forgetLocked(evicted)
 	}
 	s := newSession(f, r, rand.Text(), owner)
-	f.opened++
 	f.sessions[s.id] = s
 	if f.owners[owner] == nil {
 		f.owners[owner] = map[*Session]struct{}{}
@@ -200,6 +199,7 @@ func (f *front) open(r *http.Request) (*Session, error) {
 	if errors.Is(err, ErrTooManySessions) && f.evictFor(s) { // elsewhere the owner has more
 		err = f.register(r.Context(), s)
 	}
+	f.count(err)
 	if err != nil {
 		s.end(errElsewhere, "the session could not be opened")
 		f.running.Done()
@@ -207,6 +207,18 @@ func (f *front) open(r *http.Request) (*Session, error) {
 	}
 	go f.serve(s)
 	return s, nil
+}
+
+// count counts an attempt to open a session.
+func (f *front) count(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err == nil:
+		f.opened++
+	case errors.Is(err, ErrTooManySessions):
+		f.refused++
+	}
 }
 
 // evictFor ends the session that was idle longest of those that the owner of a

@@ -66,6 +66,9 @@ func (f *front) register(ctx context.Context, s *Session) error {
 	err := f.opts.Registry.Register(ctx, s.id, s.owner)
 	if err != nil && !errors.Is(err, ErrTooManySessions) {
 		f.opts.Logger.Error("a session could not be registered", "reason", err)
+		if ctx.Err() != nil {
+			f.unregister(s, err) // the client has gone; it may be known all the same
+		}
 		err = errUnregistered
 	}
 	return err

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -317,49 +315,6 @@ func TestResumingMakesRoom(t *testing.T) {
 		s.detach(st, rd, nil)
 		_ = s.Close()
 	})
-}
-
-// elsewhereRegistry has every session in another process.
-type elsewhereRegistry struct{ there http.Handler }
-
-func (elsewhereRegistry) Register(context.Context, string, string) error { return nil }
-func (elsewhereRegistry) Renew(context.Context, string, string) error    { return nil }
-func (elsewhereRegistry) Remove(context.Context, string, string) error   { return nil }
-func (e elsewhereRegistry) Find(context.Context, string, string) (http.Handler, error) {
-	return e.there, nil
-}
-
-// A body on its way to another process is not waited for longer than others.
-func TestFrontIsAsPatientForOthers(t *testing.T) {
-	read := make(chan error, 1)
-	there := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, err := io.ReadAll(r.Body)
-		read <- err
-	})
-	ft := startFrontWith(t, FrontOptions{Registry: elsewhereRegistry{there}, ReadTimeout: 50 * time.Millisecond}, &script{})
-	body, rest := io.Pipe()
-	defer rest.Close()
-	c := &frontClient{t: t, url: ft.server.URL, session: "there", version: "2025-11-25"}
-	req := c.request(t.Context(), http.MethodPost, "", map[string]string{"Content-Type": "application/json"})
-	req.Body = body
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			_ = resp.Body.Close()
-		}
-	}()
-	select {
-	case err := <-read:
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("reading ended with %v", err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("a body that does not come is still waited for")
-	}
-	_ = body.Close()
-	_ = rest.Close()
-	<-done
 }
 
 // keepEvents makes streams resumable.

@@ -215,6 +215,9 @@ func (sf *StreamableFront) request(w http.ResponseWriter, r *http.Request, s *Se
 		s.withdraw([]Frame{f})
 		f.Release()
 		s.detach(st, rd, nil)
+		if st.opening {
+			s.end(errNeverOpened, "the client went away before the session was open")
+		}
 		refuseBegin(w, id, err)
 		return
 	}
