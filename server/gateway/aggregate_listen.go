@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
@@ -104,10 +105,13 @@ func (g *audience) request(m *member, f wire.Frame) (wire.Frame, bool) {
 	return changed(f, set(marshal(own), "params", "notifications", "resourceSubscriptions")), concerned || len(own) > 0
 }
 
-// run listens at one upstream until the client has gone or the upstream refuses.
+// run listens at one upstream until the client has gone, the upstream refuses,
+// or it ends the subscription after it agreed to nothing: there is nothing to
+// hear.
 func (g *audience) run(m *member, request wire.Frame) {
 	// Guarded by g.mu.
 	told, failures := false, 0
+	var agreed []byte // in this attempt; nil for not
 	tell := func(n news) {
 		if told {
 			n.failure.answer.Release()
@@ -117,30 +121,58 @@ func (g *audience) run(m *member, request wire.Frame) {
 		g.news <- n // one from each upstream has room
 	}
 	for g.ctx.Err() == nil {
+		began := time.Now()
 		ctx, finish := context.WithCancel(g.ctx)
 		o := g.attempt(ctx, finish, m, request, func(filter []byte) {
-			failures = 0
+			agreed = filter
 			if told {
-				g.catchUp()
+				g.catchUp(filter)
 			}
 			tell(news{granted: filter})
 		})
 		finish()
 		refused := o.err == nil && o.answer.Failed
-		if o.err == nil && !refused {
-			o.answer.Release() // a graceful end: it may be back soon
+		graceful := o.err == nil && !refused
+		if graceful {
+			o.answer.Release() // it may be back soon
 			o.answer, o.err = wire.Frame{}, wire.ErrNoAnswer
 		}
 		g.mu.Lock()
 		tell(news{failure: o})
+		nothing := graceful && agreed != nil && !promises(agreed)
+		if agreed != nil && time.Since(began) >= steadyListen {
+			failures = 0
+		}
+		agreed = nil
 		failures++
 		wait := min(firstRetry<<min(failures-1, 10), longestRetry)
 		g.mu.Unlock()
-		if refused {
+		if refused || nothing {
 			return
 		}
 		pause(g.ctx, g.agg.life, wait)
 	}
+}
+
+// steadyListen is how long an upstream has to keep a subscription up for its end
+// not to count as one more failure: some agree and end it at once, for ever.
+const steadyListen = longestRetry
+
+// promises reports whether an upstream that agreed to the filter will tell of
+// anything.
+func promises(filter []byte) bool {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(filter, &members) != nil {
+		return true // who knows
+	}
+	for _, value := range members {
+		switch string(value) {
+		case "false", "null", "[]", "{}":
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 // attempt listens at one upstream once, until that ends.
@@ -268,12 +300,12 @@ func (g *audience) sendLocked(f wire.Frame) error {
 }
 
 // catchUp has the client list anew what may have changed while an upstream was
-// not listened to. g.mu is held.
-func (g *audience) catchUp() {
+// not listened to, of what it tells of. g.mu is held.
+func (g *audience) catchUp(agreed []byte) {
 	for on, method := range map[string]string{
 		"toolsListChanged": "tools/list_changed", "promptsListChanged": "prompts/list_changed", "resourcesListChanged": "resources/list_changed",
 	} {
-		if string(g.wanted[on]) == "true" {
+		if string(g.wanted[on]) == "true" && string(wire.Lookup(agreed, on)) == "true" {
 			_ = g.sendLocked(g.notification(method, ""))
 		}
 	}

@@ -84,6 +84,7 @@ type listener struct {
 	end   chan string // ends what is listened to: an answer, or "lost"
 	wait  time.Duration
 	early bool // it tells of a change before it agrees
+	quiet bool // it tells of none by itself
 }
 
 func newListener(name, filter string) *listener {
@@ -114,6 +115,9 @@ func (l *listener) Exchange(ctx context.Context, f wire.Frame) error {
 		if l.early {
 			slices.Reverse(said)
 		}
+		if l.quiet {
+			said = said[:1]
+		}
 		for _, message := range said {
 			_ = deliver(ctx, wire.MustParse(message))
 		}
@@ -127,6 +131,13 @@ func (l *listener) Exchange(ctx context.Context, f wire.Frame) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// times is how often it was listened to.
+func (l *listener) times() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ids)
 }
 
 // note is a notification of the newest subscription.
@@ -228,6 +239,74 @@ func TestAggregateListensAgain(t *testing.T) {
 			<-done
 		})
 	}
+}
+
+// An upstream that agrees to nothing and ends the subscription has nothing to
+// tell: the other one's is what is left, without a word about the first.
+func TestAggregateListensWhereThereIsSomethingToHear(t *testing.T) {
+	const nothing = `{"toolsListChanged":false,"resourceSubscriptions":[]}`
+	for _, filter := range []string{`{}`, nothing} {
+		a, b := newListener("a", `{"toolsListChanged":true}`), newListener("b", filter)
+		b.quiet = true
+		withListeners(t, []*listener{a, b}, func(s *aggScene) {
+			stop, done := s.listen(`{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true}`)
+			b.end <- `"result":{"resultType":"complete"}`
+			time.Sleep(time.Hour)
+			if got, n := s.heard(), b.times(); len(got) != 2 || n != 1 {
+				t.Errorf("%s: listened %d times and heard %q", filter, n, got)
+			}
+			a.says(s.t, a.note("tools/list_changed", `,"n":2`))
+			s.hears(noteFor(`"L"`, "tools/list_changed", `,"n":2`))
+			stop()
+			<-done
+		})
+	}
+}
+
+// One that agrees and ends the subscription at once is asked ever more rarely,
+// and the client lists anew only what that one tells of. One that held out for
+// long is asked again soon.
+func TestAggregateListensEverMoreRarely(t *testing.T) {
+	a, b := newListener("a", `{"toolsListChanged":true}`), newListener("b", `{"promptsListChanged":true}`)
+	b.quiet = true
+	withListeners(t, []*listener{a, b}, func(s *aggScene) {
+		stop, done := s.listen(`{"toolsListChanged":true,"promptsListChanged":true}`)
+		s.heard()
+		over := make(chan struct{})
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				select {
+				case b.end <- `"result":{"resultType":"complete"}`:
+				case <-over:
+					return
+				}
+			}
+		}()
+		time.Sleep(10 * time.Minute)
+		close(over)
+		<-ended
+		if n := b.times(); n < 10 || n > 20 { // 1, 2, 4 … 60 s apart
+			t.Errorf("listened %d times in 10 minutes", n)
+		}
+		for _, got := range s.heard() {
+			if got != noteFor(`"L"`, "prompts/list_changed", "") {
+				t.Fatalf("heard %s", got)
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		s.heard()
+		n := b.times()
+		b.end <- "lost"
+		time.Sleep(3 * time.Second)
+		s.hears(noteFor(`"L"`, "prompts/list_changed", ""))
+		if got := b.times(); got != n+1 {
+			t.Errorf("after a restart: listened %d times, before %d", got, n)
+		}
+		stop()
+		<-done
+	})
 }
 
 func TestAggregateListenRefused(t *testing.T) {
