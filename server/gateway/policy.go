@@ -48,8 +48,8 @@ type decider struct {
 	next    wire.Remote
 
 	mu      sync.Mutex
-	lists   map[string]listRequest // requests for lists under way, by id key
-	tools   map[string]json.RawMessage
+	lists   map[string]listRequest     // requests for lists under way, by id key
+	tools   map[string]listedTool      // by the name that clients see
 	answers map[string]chan wire.Frame // of the decider's own requests
 
 	listeners  map[string]hearer // by the id of their subscriptions/listen
@@ -66,7 +66,7 @@ func newDecider(opts PolicyOptions, deliver wire.Deliver, dial func(wire.Deliver
 	if opts.Aliases == nil {
 		opts.Aliases = &Aliases{}
 	}
-	d := &decider{opts: opts, deliver: deliver, lists: map[string]listRequest{}, tools: map[string]json.RawMessage{}, answers: map[string]chan wire.Frame{}, listeners: map[string]hearer{}}
+	d := &decider{opts: opts, deliver: deliver, lists: map[string]listRequest{}, tools: map[string]listedTool{}, answers: map[string]chan wire.Frame{}, listeners: map[string]hearer{}}
 	var err error
 	d.next, err = dial(d.fromNext)
 	return d, err
@@ -231,14 +231,17 @@ func (d *decider) tool(ctx context.Context, f wire.Frame, kind, name string) (po
 		t.Annotations = policy.Annotations{ReadOnlyHint: true}
 		return t, nil
 	}
-	raw, known := d.annotations(name)
+	listed, known := d.listed(name)
 	if !known {
 		if err := d.fetchTools(ctx, f); err != nil {
 			return policy.Tool{}, fmt.Errorf("the tool's annotations could not be had: %w", err)
 		}
-		raw, _ = d.annotations(name)
+		listed, _ = d.listed(name)
 	}
-	return d.describe(kind, name, raw), nil
+	if argument, declared := listed.declared.Misspelt(wire.Lookup(f.Raw, "params", "arguments")); argument != "" {
+		return policy.Tool{}, fmt.Errorf("the argument %.40q is taken for %q by some servers, and that is how the tool calls it", argument, declared)
+	}
+	return d.describe(kind, name, listed.annotations), nil
 }
 
 func (d *decider) describe(kind, name string, annotations json.RawMessage) policy.Tool {
@@ -253,11 +256,20 @@ func (d *decider) describe(kind, name string, annotations json.RawMessage) polic
 // offers, where several upstreams are served as one.
 const aggregateSeparator = "__"
 
-func (d *decider) annotations(name string) (json.RawMessage, bool) {
+// listedTool is what is known of a tool from its upstream's list.
+type listedTool struct {
+	annotations json.RawMessage
+	declared    *policy.Declared // nil: the rules did not look at arguments
+}
+
+// listed returns what is known of a tool. One whose arguments were not looked at
+// is not known where the rules do that now.
+func (d *decider) listed(name string) (listedTool, bool) {
+	rules := d.opts.Policy()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	raw, known := d.tools[name]
-	return raw, known
+	t, known := d.tools[name]
+	return t, known && (t.declared != nil || !rules.ReadsArguments())
 }
 
 // unambiguous refuses members that one reader takes and another does not: a

@@ -1,9 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -115,13 +115,18 @@ func (d *decider) filter(ctx context.Context, kind string, f wire.Frame) (wire.F
 	return f, nil
 }
 
-// learn remembers the annotations of listed tools.
+// learn remembers what decisions need of listed tools.
 func (d *decider) learn(f wire.Frame) {
+	withArguments := d.opts.Policy().ReadsArguments()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_ = wire.Elements(wire.Lookup(f.Raw, "result", "tools"), func(item []byte) error {
 		if len(d.tools) < 100_000 {
-			d.tools[wire.LookupString(item, "name")] = json.RawMessage(append([]byte(nil), wire.Lookup(item, "annotations")...))
+			t := listedTool{annotations: bytes.Clone(wire.Lookup(item, "annotations"))}
+			if withArguments {
+				t.declared = policy.DeclaredBy(wire.Lookup(item, "inputSchema"))
+			}
+			d.tools[wire.LookupString(item, "name")] = t
 		}
 		return nil
 	})

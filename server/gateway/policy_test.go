@@ -32,7 +32,7 @@ func (u *upstreamRemote) Exchange(ctx context.Context, f wire.Frame) error {
 		if wire.LookupString(f.Raw, "params", "cursor") == "" {
 			return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"tools":[{"name":"read","x":9007199254740993,"annotations":{"readOnlyHint":true}}],"nextCursor":"2","y":1e400}}`))
 		}
-		return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"tools":[{"name":"write"}, {"name":"scoped","annotations":{"destructiveHint":false}}]}}`))
+		return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"tools":[{"name":"write","inputSchema":{"properties":{"mode":{},"to":{"properties":{"host":{}}}}}}, {"name":"scoped","annotations":{"destructiveHint":false}}]}}`))
 	case "resources/list":
 		return u.deliver(ctx, wire.MustParse(`{"jsonrpc":"2.0","id":`+string(f.ID)+`,"result":{"resources":[{"uri":"a://1"},{"uri":"b://2"}]}}`))
 	case "prompts/list":
@@ -99,6 +99,8 @@ func TestPolicyDecidesCalls(t *testing.T) {
 		{"an argument in capitals", `{"name":"write","arguments":{"Path":"/etc"}}`, `taken for \"path\"`, "no etc", true},
 		{"an argument twice", `{"name":"read","arguments":{"path":"/srv","path":"/etc"}}`, "stands twice", "ambiguous-request", true},
 		{"an argument twice, by case", `{"name":"read","arguments":{"path":"/srv","PATH":"/etc"}}`, "upper and lower case", "ambiguous-request", true},
+		{"another spelling of a declared argument", `{"name":"write","arguments":{"Mode":"x"}}`, `\"Mode\" is taken for \"mode\"`, "ambiguous-request", true},
+		{"and below", `{"name":"write","arguments":{"to":{"Host":"x"}}}`, `\"Host\" is taken for \"host\"`, "ambiguous-request", true},
 		{"escaped name", `{"n\u0061me":"write"}`, "denied by the policy", "default", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -39,7 +39,10 @@ const (
 
 // Policy is a compiled set of rules. It is safe for concurrent use. The nil
 // Policy allows everything.
-type Policy struct{ rules []compiled }
+type Policy struct {
+	rules          []compiled
+	readsArguments bool
+}
 
 type compiled struct {
 	name    string
@@ -47,6 +50,8 @@ type compiled struct {
 	scopes  []string
 	reads   reads // of the arguments
 	program cel.Program
+
+	arguments bool // the rule looks at them
 }
 
 // Compile compiles rules. The error names every faulty rule at once, by its
@@ -68,6 +73,7 @@ func Compile(rules []Rule) (*Policy, error) {
 			continue
 		}
 		p.rules = append(p.rules, c)
+		p.readsArguments = p.readsArguments || c.arguments
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
@@ -94,7 +100,7 @@ func compile(env *cel.Env, r Rule, number int) (compiled, error) {
 	if ast.OutputType() != cel.BoolType {
 		return c, fmt.Errorf("policy %s: the expression is of type %s, and must be true or false", c.name, ast.OutputType())
 	}
-	c.reads = readsOf(ast.NativeRep().Expr())
+	c.reads, c.arguments = readsOf(ast.NativeRep().Expr()), mentionsArguments(ast.NativeRep())
 	var err error
 	c.program, err = env.Program(ast, cel.EvalOptions(cel.OptPartialEval, cel.OptOptimize), cel.CostLimit(costLimit), cel.InterruptCheckFrequency(100))
 	if err != nil {
