@@ -79,7 +79,7 @@ func TestTooLargeAnswerOfAnUpstream(t *testing.T) {
 	w := start(t, commandUpstream(t))
 	s := w.streamable(w.token(w.sample.Ada))
 	f, _ := s.tool("huge", `{}`)
-	if !f.Failed || !strings.Contains(at(f, "error.message"), "can't be passed on") {
+	if !f.Failed || !strings.Contains(at(f, "error.message"), "larger than 64 MiB") {
 		t.Errorf("got %.300s", f.Raw)
 	}
 	if f, _ := s.tool("echo", `{}`); f.Failed {

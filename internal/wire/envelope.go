@@ -26,6 +26,10 @@ type FrameError struct {
 	// Request reports that the message asked for an answer, as far as could
 	// be read: a response or a notification must not be answered.
 	Request bool
+	// Limit is the size limit in bytes where the message is above it, else 0.
+	Limit int
+	// Cut reports that the stream ended in the midst of the message.
+	Cut bool
 }
 
 func (e *FrameError) Error() string { return e.Reason }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -39,7 +40,7 @@ func (l *lineReader) next() (Frame, error) {
 			if len(line) > l.max {
 				return Frame{}, l.oversized(nil, line, err)
 			}
-			return parseBuffer(newBuffer(len(line)).appendBytes(line))
+			return l.parse(newBuffer(len(line)).appendBytes(line))
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
 			return l.long(chunk)
@@ -82,7 +83,19 @@ func (l *lineReader) long(head []byte) (Frame, error) {
 	if len(bytes.TrimRight(buf.b, " \t\r\n")) > l.max {
 		return Frame{}, l.oversized(buf, nil, err)
 	}
-	return parseBuffer(buf)
+	return l.parse(buf)
+}
+
+// parse reads a line. One that the end of the stream cut off is told apart from
+// one that its sender got wrong.
+func (l *lineReader) parse(buf *buffer) (Frame, error) {
+	size := len(buf.b)
+	f, err := parseBuffer(buf)
+	var bad *FrameError
+	if l.err != nil && errors.As(err, &bad) && bad.Code == CodeParse {
+		bad.Reason, bad.Cut = fmt.Sprintf("Parse error: the stream ended in the midst of a message, after %d bytes of it", size), true
+	}
+	return f, err
 }
 
 // oversized returns the error for a line above the limit. The line begins with

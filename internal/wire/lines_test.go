@@ -218,6 +218,30 @@ func TestStreamReadErrorDropsAHalfMessage(t *testing.T) {
 	}
 }
 
+// Whoever reads an answer that was cut off should not learn of a fault in JSON.
+func TestStreamTellsMessagesThatWereCutOff(t *testing.T) {
+	read := func(text string) *FrameError {
+		t.Helper()
+		s := NewStream(strings.NewReader(text), io.Discard, StreamOptions{})
+		defer s.Close()
+		_, err := s.Read(t.Context())
+		var bad *FrameError
+		if !errors.As(err, &bad) {
+			t.Fatalf("got %v", err)
+		}
+		return bad
+	}
+	for _, size := range []int{10, 3 * chunkSize} {
+		cut := `{"jsonrpc":"2.0","id":7,"result":{"text":"` + strings.Repeat("x", size)
+		if bad := read(cut); !bad.Cut || bad.Request || string(bad.ID) != "7" || !strings.Contains(bad.Reason, "stream ended") {
+			t.Errorf("got %+v", bad)
+		}
+		if bad := read(cut + "\n"); bad.Cut || !strings.Contains(bad.Reason, "without an end") {
+			t.Errorf("got %+v", bad)
+		}
+	}
+}
+
 // FuzzLines compares the reader with a plain split at line ends.
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\r\n\n[1]\n\xef\xbb\xbf{}"), uint8(30), uint8(7))

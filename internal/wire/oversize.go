@@ -163,6 +163,6 @@ func (s *skim) envelope() (ID, bool) {
 func (s *skim) tooLarge(max int) *FrameError {
 	id, asks := s.envelope()
 	bad := invalid(id, "the message has %d bytes, more than the limit of %d bytes; the limit can be raised by configuration", s.size, max)
-	bad.Request = asks
+	bad.Request, bad.Limit = asks, max
 	return bad
 }

@@ -202,7 +202,25 @@ func (m *mux) malformed(bad *wire.FrameError) error {
 	case bad.Request:
 		return m.answer(bad.Answer())
 	}
-	return m.fromUpstream(wire.NewError(bad.ID, CodeUpstream, "The answer of the MCP server behind this gateway can't be passed on: "+bad.Reason, nil))
+	return m.fromUpstream(wire.NewError(bad.ID, CodeUpstream, unfit(bad), nil))
+}
+
+// unfit says why an answer can't be passed on, in words for those who call.
+func unfit(bad *wire.FrameError) string {
+	switch {
+	case bad.Limit > 0:
+		return "The answer of the MCP server behind this gateway is larger than " + binarySize(bad.Limit) + ", so it can't be passed on. Ask for less at a time."
+	case bad.Cut:
+		return "The MCP server behind this gateway stopped in the midst of its answer. The work may have been done; check before trying again."
+	}
+	return "The answer of the MCP server behind this gateway can't be passed on: " + bad.Reason
+}
+
+func binarySize(n int) string {
+	if n%(1<<20) == 0 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d bytes", n)
 }
 
 // fromUpstream passes on one message. Its error ends the upstream.

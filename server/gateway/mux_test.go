@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -698,4 +699,35 @@ func TestMuxBoundsOfOneClient(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	})
+}
+
+// An answer that can't be passed on is answered nevertheless, with the reason.
+func TestMuxSaysWhyAnAnswerIsUnfit(t *testing.T) {
+	const head = `{"jsonrpc":"2.0","id":1,"result":{"text":"`
+	for name, tt := range map[string]struct{ said, want string }{
+		"too large": {head + strings.Repeat("x", 1<<20) + "\"}}\n", "is larger than 1 MiB, so it can't be passed on"},
+		"cut off":   {head + strings.Repeat("x", 1<<10), "stopped in the midst of its answer"},
+		"no JSON":   {head + "\"}\n", "can't be passed on: Parse error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests, stdin := io.Pipe()
+			stdout, answers := io.Pipe()
+			m := newMux(wire.NewStream(stdout, stdin, wire.StreamOptions{MaxMessage: 1 << 20}), false, slog.New(slog.DiscardHandler), nil)
+			s := &muxScene{t, m, nil}
+			a := s.attach()
+			s.send(a, `{"jsonrpc":"2.0","id":"mine","method":"tools/call"}`)
+			if _, err := bufio.NewReader(requests).ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				_, _ = io.WriteString(answers, tt.said)
+				_ = answers.Close()
+			}()
+			if got := s.next(a); !strings.Contains(got, `"id":"mine","error"`) || !strings.Contains(got, tt.want) {
+				t.Errorf("got %.300s", got)
+			}
+			_ = m.close()
+			_ = requests.Close()
+		})
+	}
 }
