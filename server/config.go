@@ -197,6 +197,14 @@ func (c Config) tenants() []string {
 	return append([]string{c.Entra.TenantID}, c.Entra.TenantIDs...)
 }
 
+func (c Config) upstreamNames() []string {
+	names := make([]string, len(c.Upstreams))
+	for i, up := range c.Upstreams {
+		names[i] = up.Name
+	}
+	return names
+}
+
 // homes are the tenants of callers: those named, or a development authority's.
 func (c Config) homes() []string {
 	if named := c.tenants(); len(named) > 0 {

@@ -138,6 +138,7 @@ func (s *Server) openEndpoint(path, name string, dial dialFunc, withSSE bool) er
 			Owner:      principal,
 			Store:      e.store,
 			Name:       name,
+			Upstreams:  s.cfg.upstreamNames(),
 			Aliases:    &e.aliases,
 			Scope:      path,
 		},

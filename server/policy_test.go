@@ -92,6 +92,14 @@ func TestPolicyPrefixedNames(t *testing.T) {
 	if f, _ := s.tool("blue__read", `{}`); at(f, "result.who") != `"blue"` {
 		t.Errorf("blue__read: %s", f.Raw)
 	}
+	for _, wrong := range []string{"read", "green__read", "blue__", "__read"} {
+		for _, method := range []string{"tools/call", "prompts/get"} {
+			f, _ := s.call(method, `{"name":"`+wrong+`"}`)
+			if at(f, "error.code") != "-32602" || !strings.Contains(at(f, "error.message"), "names here are UPSTREAM__NAME, where UPSTREAM is one of red, blue") {
+				t.Errorf("%s %s: %s", method, wrong, f.Raw)
+			}
+		}
+	}
 	// The way round by the upstream's own address is the same way.
 	if f, _ := w.connect(token, "/mcp/red", `{}`).tool("read", `{}`); at(f, "result.isError") != "true" {
 		t.Errorf("read at /mcp/red: %s", f.Raw)

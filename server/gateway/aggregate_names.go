@@ -74,7 +74,11 @@ func (a *Aggregate) inward(ctx context.Context, outward string) (*member, string
 	}
 	m := a.byName[upstream]
 	if m == nil || !strings.Contains(outward, aggregateSeparator) {
-		return nil, "", fmt.Errorf("unknown name %.100q: names here are UPSTREAM%sNAME, where UPSTREAM is one of %s", outward, aggregateSeparator, a.names())
+		return nil, "", unknownName(outward, a.names())
 	}
 	return m, name, nil
+}
+
+func unknownName(outward, upstreams string) error {
+	return fmt.Errorf("unknown name %.100q: names here are UPSTREAM%sNAME, where UPSTREAM is one of %s", outward, aggregateSeparator, upstreams)
 }

@@ -43,6 +43,8 @@ type Steps struct {
 	Store state.Store
 	// Name names the only upstream; "" where several are served as one.
 	Name string
+	// Upstreams are the names of several.
+	Upstreams []string
 	// Aliases are those of the aggregate that serves several; nil: there are none.
 	Aliases *Aliases
 	// Scope separates this endpoint's results from those of others in Store.
@@ -72,7 +74,7 @@ func (s Steps) chain(next Dialer, record func(context.Context, Record) error, lo
 	if s.Policy != nil {
 		inner := next
 		next = func(deliver wire.Deliver) (wire.Remote, error) {
-			return newDecider(PolicyOptions{Policy: s.Policy, Caller: s.Caller, Challenge: s.Challenge, Upstream: s.Name, Aliases: s.Aliases, Record: record, Logger: log}, deliver, inner)
+			return newDecider(PolicyOptions{Policy: s.Policy, Caller: s.Caller, Challenge: s.Challenge, Upstream: s.Name, Upstreams: s.Upstreams, Aliases: s.Aliases, Record: record, Logger: log}, deliver, inner)
 		}
 	}
 	if s.Around != nil {

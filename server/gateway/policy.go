@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -32,6 +33,8 @@ type PolicyOptions struct {
 	// Upstream names the only upstream; "" where names carry their upstream as
 	// in name__tool.
 	Upstream string
+	// Upstreams are the names that may stand before others where Upstream is "".
+	Upstreams []string
 	// Aliases say what shortened names stand for; nil: there are none.
 	Aliases *Aliases
 	// Record is told at once of what is denied within a request that goes on; see
@@ -122,6 +125,11 @@ func (d *decider) Exchange(ctx context.Context, f wire.Frame) error {
 	}
 	if !asked {
 		return d.next.Exchange(ctx, f)
+	}
+	if in.Tool.Kind != policy.KindResource && !d.knows(in.Tool) {
+		// There is nothing to decide about, and nothing to keep from anybody.
+		err := unknownName(in.Tool.Name, strings.Join(d.opts.Upstreams, ", "))
+		return d.deliver(ctx, wire.NewError(f.ID, wire.CodeInvalidParams, capital(err.Error()), nil))
 	}
 	decision := rules.Decide(ctx, in)
 	evidenceOf(ctx).decided(decision.Allowed, decision.Rule)
@@ -231,6 +239,9 @@ func (d *decider) tool(ctx context.Context, f wire.Frame, kind, name string) (po
 		t.Annotations = policy.Annotations{ReadOnlyHint: true}
 		return t, nil
 	}
+	if t := d.describe(kind, name, nil); !d.knows(t) {
+		return t, nil
+	}
 	listed, known := d.listed(name)
 	if !known {
 		if err := d.fetchTools(ctx, f); err != nil {
@@ -247,10 +258,15 @@ func (d *decider) tool(ctx context.Context, f wire.Frame, kind, name string) (po
 func (d *decider) describe(kind, name string, annotations json.RawMessage) policy.Tool {
 	t := policy.Tool{Kind: kind, Name: name, Upstream: d.opts.Upstream, Annotations: policy.ParseAnnotations(annotations)}
 	if t.Upstream == "" && kind != policy.KindResource {
-		t.Upstream, t.Name = d.opts.Aliases.inward(name)
+		if upstream, inner := d.opts.Aliases.inward(name); inner != "" && (d.opts.Upstreams == nil || slices.Contains(d.opts.Upstreams, upstream)) {
+			t.Upstream, t.Name = upstream, inner
+		}
 	}
 	return t
 }
+
+// knows reports a tool or prompt whose name says which upstream it is of.
+func (d *decider) knows(t policy.Tool) bool { return t.Upstream != "" }
 
 // aggregateSeparator stands between an upstream's name and the name of what it
 // offers, where several upstreams are served as one.
