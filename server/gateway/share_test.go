@@ -288,19 +288,31 @@ func (s *renewedStore) Session(ctx context.Context, id, owner string, ttl time.D
 
 // A record that somebody removed, or that expired, ends a session that is in use.
 func TestReplicaGivesUpWhatIsNotItsOwn(t *testing.T) {
-	store := &renewedStore{Store: sharedStore(t)}
-	short := func(o *wire.FrontOptions) { o.IdleTTL = 200 * time.Millisecond }
+	// The clock goes on as the test says: a busy machine must not let a record expire.
+	var passed atomic.Int64
+	start := time.Now()
+	now := func() time.Time { return start.Add(time.Duration(passed.Load())) }
+	const ttl = 40 * time.Millisecond
+	memory := state.NewMemory(state.MemoryOptions{Now: now})
+	t.Cleanup(func() { _ = memory.Close() })
+	store := &renewedStore{Store: memory}
+	short := func(o *wire.FrontOptions) { o.IdleTTL, o.Now = ttl, now }
 	home := startReplica(t, store, sharedKey, short)
 	v := visit(t, "ada")
 	v.initialize(home)
 	s := v.stream(home, http.MethodGet, "/mcp", "") // keeps it in use
-	soon(t, "several lives of a record that is not renewed", func() bool { return store.renewals.Load() > 12 })
+	for range 10 {                                  // several lives of a record that is not renewed
+		renewals := store.renewals.Load()
+		passed.Add(int64(ttl / 2))
+		soon(t, "another renewal", func() bool { return store.renewals.Load() > renewals })
+	}
 	if _, err := store.Session(t.Context(), v.session, "/mcp\nada", time.Minute); err != nil {
 		t.Fatalf("a session in use: %v", err)
 	}
 	if err := store.DeleteSession(t.Context(), v.session, "/mcp\nada"); err != nil {
 		t.Fatal(err)
 	}
+	passed.Add(int64(ttl / 2))
 	if got := s.next(); got != "" {
 		t.Errorf("got %s", got)
 	}
