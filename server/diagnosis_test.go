@@ -97,7 +97,7 @@ func (w *world) diagnosed(who fakeentra.Person, reason string) {
 // and not with many.
 func TestDiagnosisIsLimited(t *testing.T) {
 	w := delegated(t, server.Upstream{Name: "crm", URL: crmServer(t), OnBehalfOf: server.OnBehalfOf{Scopes: []string{crmURI + "/.default"}}})
-	for range 3 {
+	for range 20 {
 		if resp, body := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Ada), ""); resp.StatusCode != http.StatusOK {
 			t.Fatalf("HTTP %d %s", resp.StatusCode, body)
 		}
