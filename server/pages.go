@@ -42,7 +42,6 @@ func (p *pages) hosted(next http.Handler) http.Handler {
 			p.refuse(w, r, &auth.Refusal{
 				Rule: auth.RuleHost, Status: http.StatusForbidden,
 				Description: "This server is for its own machine, and the request names another host.",
-				Fix:         "Use the address with 127.0.0.1 or localhost. For a server that others reach, set public_url.",
 			})
 			return
 		}
@@ -65,7 +64,6 @@ func (p *pages) known(next http.Handler) http.Handler {
 			p.refuse(w, r, &auth.Refusal{
 				Rule: auth.RuleOrigin, Status: http.StatusForbidden,
 				Description: "The request comes from a web page that this server does not know.",
-				Fix:         "If the page is to be let in, its operator adds its origin to allowed_origins.",
 			})
 			return
 		}

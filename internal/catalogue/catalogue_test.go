@@ -225,3 +225,20 @@ func literal(e ast.Expr) string {
 	}
 	return ""
 }
+
+// What to do is said for a server's address as it is typed.
+func TestFixFor(t *testing.T) {
+	const at = "https://mcp.contoso.com/mcp"
+	for code, want := range map[string]string{
+		"expired":   "Run: mcpctl login " + at,
+		"scope":     "Sign in again and agree to it: mcpctl login " + at,
+		"algorithm": "This needs whoever registered the application: Get the token from Entra: mcpctl login " + at,
+		"audience":  "Sign in for the scopes that the server names (mcpctl login " + at + "); if it stays, have the operator compare entra.client_id and entra.app_id_uri with the API's registration",
+		"b2c-token": "This needs whoever runs the MCP server: Use an Entra ID (workforce) tenant",
+	} {
+		e, ok := catalogue.Lookup(code)
+		if got := e.FixFor(at); !ok || got != want {
+			t.Errorf("%s: %q", code, got)
+		}
+	}
+}

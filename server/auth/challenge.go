@@ -33,8 +33,11 @@ func (m *Metadata) writeRefusal(w http.ResponseWriter, path string, err error) {
 	a := answer{
 		Error: refusal.OAuthError, Description: refusal.Description, Fix: refusal.Fix, Rule: refusal.Rule,
 	}
-	if _, ok := catalogue.LookupRule(string(refusal.Rule)); ok {
+	if entry, ok := catalogue.LookupRule(string(refusal.Rule)); ok {
 		a.Explain = "mcpctl explain " + string(refusal.Rule)
+		if a.Fix == "" {
+			a.Fix = entry.FixFor(m.resource)
+		}
 	}
 	switch {
 	case refusal.Status == http.StatusRequestHeaderFieldsTooLarge:

@@ -57,7 +57,7 @@ func readClaims(obj object) (claims, *Refusal) {
 		idToken:           r.has("nonce") || r.has("at_hash") || r.has("c_hash"),
 	}
 	if r.wrong != "" {
-		return claims{}, invalid(RuleClaimType, fixGetToken,
+		return claims{}, invalid(RuleClaimType,
 			"The token's claim %s has another form than Entra gives it.", r.wrong)
 	}
 	return c, nil

@@ -50,8 +50,8 @@ func NeedClaims(p *Principal, claims, reason string) *Refusal {
 // NeedSignIn is the refusal of a caller whose token was good to come in, but
 // which the authority no longer exchanges: 401, so that the client gets another.
 func NeedSignIn(p *Principal, reason, fix string) *Refusal {
-	r := invalid(RuleDelegate, fix, "%s", reason)
-	r.Principal = p
+	r := invalid(RuleDelegate, "%s", reason)
+	r.Fix, r.Principal = fix, p
 	return r
 }
 

@@ -56,7 +56,7 @@ func TestAnswers(t *testing.T) {
 		{NeedSignIn(&Principal{}, "The sign-in is over.", "Sign in again."), "invalid_token"},
 		{&Refusal{Status: 503, RetryAfter: 1500 * time.Millisecond}, "map[Retry-After:[2]]"},
 		{&Refusal{Status: 403, Description: "No."}, "map[]"},
-		{forbidden(&Principal{}, RuleScope, "", "No."), "insufficient_scope"},
+		{forbidden(&Principal{}, RuleScope, "No."), "insufficient_scope"},
 	} {
 		if status, header := m.Answer("/mcp", tt.r); status != tt.r.Status || !strings.Contains(fmt.Sprint(header), tt.header) {
 			t.Errorf("got %d %v, want %s", status, header, tt.header)

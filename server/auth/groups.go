@@ -28,7 +28,7 @@ func (v *Verifier) withGroups(ctx context.Context, p *Principal) (*Principal, er
 	}
 	if v.groups == nil {
 		return nil, groupsRefusal(p, "this server has no way to look them up",
-			"Use app roles, emit only groups assigned to the application (groupMembershipClaims: ApplicationGroup), or give the server a credential for Microsoft Graph.")
+			"Decide by app roles, have tokens list only groups assigned to the application, or give the server a credential for Microsoft Graph.")
 	}
 	groups, err := v.groups.Of(ctx, p)
 	if err != nil {
@@ -40,8 +40,10 @@ func (v *Verifier) withGroups(ctx context.Context, p *Principal) (*Principal, er
 }
 
 func groupsRefusal(p *Principal, why, fix string) *Refusal {
-	return forbidden(p, RuleGroupsOverage, fix,
+	r := forbidden(p, RuleGroupsOverage,
 		"The caller is in more groups than a token holds, so Entra left them out; this server's rules need them, and %s.", why)
+	r.Fix = fix
+	return r
 }
 
 // Defaults and bounds of [Groups].

@@ -323,8 +323,8 @@ func TestHostileTokens(t *testing.T) {
 			if (refusal.Principal != nil) != (status == http.StatusForbidden) {
 				t.Error("the principal must be known exactly where the token is proven")
 			}
-			if refusal.Fix == "" || refusal.Fix != printable(refusal.Fix) || refusal.Description != printable(refusal.Description) {
-				t.Errorf("texts not fit for a header: %q, %q", refusal.Description, refusal.Fix)
+			if refusal.Description != printable(refusal.Description) {
+				t.Errorf("not fit for a header: %q", refusal.Description)
 			}
 			wantNoToken(t, tt.raw, refusal.Description+refusal.Fix+err.Error()+log.String())
 		})

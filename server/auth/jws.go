@@ -16,8 +16,6 @@ type unverified struct {
 // decoder gives one signature several spellings.
 var base64url = base64.RawURLEncoding.Strict()
 
-const fixGetToken = "Request an access token for this server's scopes and send it exactly as received."
-
 // parseCompact reads a token in JWS Compact Serialization (RFC 7515 section
 // 7.1) more strictly than a JOSE library does: those drop line breaks, accept
 // JSON text loosely, and honour header parameters that have no place in an
@@ -45,37 +43,37 @@ func parseCompact(raw string) (*unverified, *Refusal) {
 // splitCompact checks the outer form and decodes header and payload.
 func splitCompact(raw string) (header, payload []byte, refusal *Refusal) {
 	if raw == "" {
-		return nil, nil, invalid(RuleTokenForm, fixGetToken, "The token is empty.")
+		return nil, nil, invalid(RuleTokenForm, "The token is empty.")
 	}
 	if strings.ContainsAny(raw, " \t\r\n\v\f") {
-		return nil, nil, invalid(RuleTokenSpace, fixGetToken, "The token contains white space.")
+		return nil, nil, invalid(RuleTokenSpace, "The token contains white space.")
 	}
 	if raw[0] == '{' {
-		return nil, nil, invalid(RuleTokenForm, fixGetToken,
+		return nil, nil, invalid(RuleTokenForm,
 			"The token uses JWS JSON Serialization; only the compact form is accepted.")
 	}
 	parts := strings.SplitN(raw, ".", 7)
 	switch len(parts) {
 	case 3:
 	case 1:
-		return nil, nil, invalid(RuleTokenForm, fixGetToken,
+		return nil, nil, invalid(RuleTokenForm,
 			"The token is opaque, not a JWT. Microsoft issues such tokens for its own services and for personal accounts.")
 	case 5:
-		return nil, nil, invalid(RuleEncrypted, fixGetToken,
+		return nil, nil, invalid(RuleEncrypted,
 			"The token is encrypted (JWE); this server accepts signed access tokens.")
 	default:
-		return nil, nil, invalid(RuleTokenForm, fixGetToken,
+		return nil, nil, invalid(RuleTokenForm,
 			"A signed JWT has three parts separated by dots; this token has another number.")
 	}
 	names := [...]string{"header", "payload", "signature"}
 	var decoded [3][]byte
 	for i, part := range parts {
 		if part == "" {
-			return nil, nil, invalid(RuleTokenForm, fixGetToken, "The token's %s is empty.", names[i])
+			return nil, nil, invalid(RuleTokenForm, "The token's %s is empty.", names[i])
 		}
 		b, err := base64url.DecodeString(part)
 		if err != nil {
-			return nil, nil, invalid(RuleEncoding, fixGetToken,
+			return nil, nil, invalid(RuleEncoding,
 				"The token's %s is not base64url without padding.", names[i])
 		}
 		decoded[i] = b
@@ -85,33 +83,32 @@ func splitCompact(raw string) (header, payload []byte, refusal *Refusal) {
 
 // checkHeader applies the header rules and returns the key id.
 func checkHeader(head object) (kid string, refusal *Refusal) {
-	const fix = "Send an access token issued by Microsoft Entra ID, unchanged."
 	if _, ok := head["crit"]; ok {
-		return "", invalid(RuleCritical, fix, "The token's header has critical extensions (crit); none is supported.")
+		return "", invalid(RuleCritical, "The token's header has critical extensions (crit); none is supported.")
 	}
 	alg, ok := head["alg"].(string)
 	if !ok {
-		return "", invalid(RuleAlgorithm, fix, "The token's header has no algorithm (alg); only RS256 is accepted.")
+		return "", invalid(RuleAlgorithm, "The token's header has no algorithm (alg); only RS256 is accepted.")
 	}
 	if alg != "RS256" {
-		return "", invalid(RuleAlgorithm, fix, "The token is signed with %s; only RS256 is accepted.", show(alg))
+		return "", invalid(RuleAlgorithm, "The token is signed with %s; only RS256 is accepted.", show(alg))
 	}
 	for _, name := range []string{"jku", "jwk", "x5u", "x5c"} {
 		if _, ok := head[name]; ok {
-			return "", invalid(RuleEmbeddedKey, fix,
+			return "", invalid(RuleEmbeddedKey,
 				"The token brings or points to its own key (%s); keys are taken only from the tenant's authority.", name)
 		}
 	}
 	for _, name := range []string{"b64", "zip", "enc", "cty", "epk", "apu", "apv", "p2s", "p2c", "iv", "tag"} {
 		if _, ok := head[name]; ok {
-			return "", invalid(RuleHeaderParam, fix, "The token's header has the parameter %s, which access tokens do not have.", name)
+			return "", invalid(RuleHeaderParam, "The token's header has the parameter %s, which access tokens do not have.", name)
 		}
 	}
 	if typ, present := head["typ"]; present {
 		// Media types compare without regard to case (RFC 7515 section 4.1.9).
 		// Entra's access tokens say plain JWT, so RFC 9068's at+jwt cannot be asked for.
 		if s, ok := typ.(string); !ok || !strings.EqualFold(s, "JWT") {
-			return "", invalid(RuleType, fix, "The token's header does not say it is a JWT (typ).")
+			return "", invalid(RuleType, "The token's header does not say it is a JWT (typ).")
 		}
 	}
 	if _, ok := head["nonce"]; ok {
@@ -119,7 +116,7 @@ func checkHeader(head object) (kid string, refusal *Refusal) {
 	}
 	kid, ok = head["kid"].(string)
 	if !ok || kid == "" || len(kid) > 256 {
-		return "", invalid(RuleKeyID, fix, "The token's header does not name its signing key (kid).")
+		return "", invalid(RuleKeyID, "The token's header does not name its signing key (kid).")
 	}
 	return kid, nil
 }
@@ -133,5 +130,5 @@ func jsonRefusal(rule Rule, part string, err error) *Refusal {
 	case errors.As(err, &variant):
 		rule = RuleNameCase
 	}
-	return invalid(rule, fixGetToken, "The token's %s is refused: %v.", part, err)
+	return invalid(rule, "The token's %s is refused: %v.", part, err)
 }

@@ -54,7 +54,8 @@ type Metadata struct {
 	appIDURI  string
 	documents map[string][]byte // by request path
 	links     map[string]string // metadata URL by endpoint path
-	link      string            // metadata URL of PublicURL
+	resource  string            // PublicURL
+	link      string            // its metadata URL
 	patterns  []string
 	notFound  []byte
 }
@@ -82,7 +83,7 @@ func NewMetadata(o MetadataOptions) (*Metadata, error) {
 	if appIDURI == "" {
 		appIDURI = o.PublicURL
 	}
-	m := &Metadata{appIDURI: appIDURI, documents: make(map[string][]byte), links: make(map[string]string)}
+	m := &Metadata{resource: o.PublicURL, appIDURI: appIDURI, documents: make(map[string][]byte), links: make(map[string]string)}
 	for _, scope := range o.Scopes {
 		m.scopes = append(m.scopes, scopeURI(appIDURI, scope))
 	}

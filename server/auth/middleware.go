@@ -120,7 +120,7 @@ const queryParameter = "access_token" // RFC 6750 section 2.3
 // that is what makes an MCP client look for the way to sign in.
 func bearerToken(r *http.Request, limit int) (string, *Refusal) {
 	if hasQueryToken(r.URL) {
-		return "", badRequest(RuleTokenInQuery, "Send the token in the Authorization header, and treat this one as leaked: addresses end up in logs.",
+		return "", badRequest(RuleTokenInQuery,
 			"The address contains an access token; tokens are accepted in the Authorization header only.")
 	}
 	values := r.Header.Values("Authorization")
@@ -129,21 +129,20 @@ func bearerToken(r *http.Request, limit int) (string, *Refusal) {
 		return "", noToken("The request has no access token.")
 	case 1:
 	default:
-		return "", badRequest(RuleManyTokens, "Send one Authorization header.", "The request has %d Authorization headers.", len(values))
+		return "", badRequest(RuleManyTokens, "The request has %d Authorization headers.", len(values))
 	}
 	scheme, token, found := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", noToken("The request's Authorization header does not use the Bearer scheme.")
 	}
-	const fix = "Send 'Authorization: Bearer', one space, and the token exactly as received."
 	if !found || token == "" {
-		return "", badRequest(RuleBearerSyntax, fix, "The Authorization header has the Bearer scheme but no token.")
+		return "", badRequest(RuleBearerSyntax, "The Authorization header has the Bearer scheme but no token.")
 	}
 	if len(token) > limit {
 		return "", tooLarge(len(token), limit)
 	}
 	if !isToken68(token) {
-		return "", badRequest(RuleBearerSyntax, fix, "The Authorization header has characters that no bearer token has.")
+		return "", badRequest(RuleBearerSyntax, "The Authorization header has characters that no bearer token has.")
 	}
 	return token, nil
 }
@@ -182,12 +181,11 @@ func noToken(description string) *Refusal {
 	return &Refusal{
 		Rule: RuleNoToken, Status: http.StatusUnauthorized, OfferScopes: true,
 		Description: description,
-		Fix:         "Sign in to the authorization server that the resource metadata names and send the access token. With mcpctl: run 'mcpctl login' with this server's address.",
 	}
 }
 
-func badRequest(rule Rule, fix, format string, args ...any) *Refusal {
-	r := invalid(rule, fix, format, args...)
+func badRequest(rule Rule, format string, args ...any) *Refusal {
+	r := invalid(rule, format, args...)
 	r.OAuthError = errInvalidRequest
 	return r
 }

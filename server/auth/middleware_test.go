@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpctl/mcpctl/internal/catalogue"
 )
 
 // guarded is a guard in front of a handler that says who called.
@@ -149,8 +151,9 @@ func TestGuardRefuses(t *testing.T) {
 			if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Header().Get("Content-Type") != "application/json" {
 				t.Fatalf("body %q: %v", w.Body, err)
 			}
-			if body.Error == "" || body.Description == "" || body.Fix == "" || body.Rule != tt.rule {
-				t.Errorf("body %q, want rule %s", w.Body, tt.rule)
+			explained, ok := catalogue.LookupRule(string(tt.rule))
+			if body.Error == "" || body.Description == "" || !ok || body.Fix != explained.FixFor(testURI) || body.Rule != tt.rule {
+				t.Errorf("body %q, want rule %s and the catalogue's fix", w.Body, tt.rule)
 			}
 			if len(g.refusals) != 1 {
 				t.Fatalf("the hook was called %d times", len(g.refusals))

@@ -23,7 +23,6 @@ func (v *Verifier) permit(c *claims, version tokenVersion) (*Principal, *Refusal
 	}
 	if len(v.clients) > 0 && !slices.Contains(v.clients, p.ClientID) {
 		return nil, forbidden(p, RuleClientNotAllowed,
-			"Use a client application that the operator of this server has allowed, or have this one added (allowed_clients).",
 			"The client application %s is not among those that may call this server.", p.ClientID)
 	}
 	check := v.permitUser
@@ -41,7 +40,7 @@ func (p *Principal) setKind(idtyp string) *Refusal {
 	switch idtyp {
 	case "app":
 		if len(p.Scopes) > 0 {
-			return invalid(RuleTokenSubject, fixGetToken,
+			return invalid(RuleTokenSubject,
 				"The token contradicts itself: it is an application's own (idtyp app) and has a user's scopes (scp).")
 		}
 		p.AppOnly = true
@@ -51,26 +50,25 @@ func (p *Principal) setKind(idtyp string) *Refusal {
 		}
 		if len(p.Roles) > 0 {
 			return invalid(RuleTokenSubject,
-				"In the API's registration, add the optional claim idtyp to access tokens. A user's token needs a scope besides roles.",
 				"The token has roles but no scope, and does not say that it is an application's own (idtyp app).")
 		}
-		return invalid(RuleNoPermission, fixGetToken,
+		return invalid(RuleNoPermission,
 			"The token has neither scopes (scp) nor roles; it may be an ID token.")
 	default:
-		return invalid(RuleTokenSubject, fixGetToken, "The token's subject is of the kind %s, which this server does not admit.", show(idtyp))
+		return invalid(RuleTokenSubject, "The token's subject is of the kind %s, which this server does not admit.", show(idtyp))
 	}
 	return nil
 }
 
 func (v *Verifier) permitUser(p *Principal) *Refusal {
 	if len(v.scopes) == 0 {
-		return forbidden(p, RuleDelegated, "Call with the application's own token (client credentials).",
+		return forbidden(p, RuleDelegated,
 			"This server admits applications only, not users.")
 	}
 	if slices.ContainsFunc(v.scopes, p.HasScope) {
 		return nil
 	}
-	r := forbidden(p, RuleScope, "Sign in again and agree to the scope.",
+	r := forbidden(p, RuleScope,
 		"The token lacks the scope this server needs: %s.", strings.Join(v.scopes, " or "))
 	r.OfferScopes = true
 	return r
@@ -78,12 +76,12 @@ func (v *Verifier) permitUser(p *Principal) *Refusal {
 
 func (v *Verifier) permitApp(p *Principal) *Refusal {
 	if len(v.roles) == 0 {
-		return forbidden(p, RuleAppOnly, "Call on behalf of a user, or have the operator require an app role (required_roles).",
+		return forbidden(p, RuleAppOnly,
 			"This server admits users only, not an application on its own.")
 	}
 	if slices.ContainsFunc(v.roles, p.HasRole) {
 		return nil
 	}
-	return forbidden(p, RuleRole, "Have an administrator assign the app role to the application and get a new token.",
+	return forbidden(p, RuleRole,
 		"The application lacks the app role this server needs: %s.", strings.Join(v.roles, " or "))
 }

@@ -120,7 +120,7 @@ type Refusal struct {
 	OAuthError string // RFC 6750 error code; empty if no token was sent
 
 	Description string // what happened and why
-	Fix         string // what to do about it
+	Fix         string // what to do about it, where the catalogue's entry for the rule doesn't say
 
 	// OfferScopes says that signing in again for the required scopes can help.
 	// It is false where it would only send a client round in circles.
@@ -148,25 +148,23 @@ func (r *Refusal) Error() string {
 }
 
 // invalid is a 401 for a token that is not good.
-func invalid(rule Rule, fix, format string, args ...any) *Refusal {
+func invalid(rule Rule, format string, args ...any) *Refusal {
 	return &Refusal{
 		Rule:        rule,
 		Status:      http.StatusUnauthorized,
 		OAuthError:  errInvalidToken,
 		Description: printable(fmt.Sprintf(format, args...)),
-		Fix:         printable(fix),
 		OfferScopes: true,
 	}
 }
 
 // forbidden is a 403 for a good token that does not allow enough.
-func forbidden(p *Principal, rule Rule, fix, format string, args ...any) *Refusal {
+func forbidden(p *Principal, rule Rule, format string, args ...any) *Refusal {
 	return &Refusal{
 		Rule:        rule,
 		Status:      http.StatusForbidden,
 		OAuthError:  errInsufficientScope,
 		Description: printable(fmt.Sprintf(format, args...)),
-		Fix:         printable(fix),
 		Principal:   p,
 	}
 }

@@ -11,7 +11,6 @@ import (
 // is what Entra assumes when a client asks for a scope without its resource.
 func graphRefusal(how string) *Refusal {
 	return invalid(RuleGraphToken,
-		"Request this server's scope by its full name, as the resource metadata lists it; a short name is taken for a Graph scope.",
 		"The token is for Microsoft Graph: %s.", how)
 }
 
@@ -23,17 +22,16 @@ func (v *Verifier) checkClaims(c *claims, now time.Time) (tokenVersion, *Refusal
 		return 0, graphRefusal("its audience is " + show(c.audience))
 	}
 	if c.idToken {
-		return 0, invalid(RuleIDToken, fixGetToken,
+		return 0, invalid(RuleIDToken,
 			"This is an ID token (it has nonce, at_hash or c_hash), which proves a sign-in to the client; a server needs an access token.")
 	}
 	if c.bound {
 		return 0, invalid(RuleBoundToken,
-			"Have the client ask for a plain bearer token, or exclude this app from the Token Protection policy in Conditional Access.",
 			"The token is bound to a key of the client (cnf) and was sent as a plain bearer token; bound tokens are not supported.")
 	}
 	version, ok := parseVersion(c.version)
 	if !ok {
-		return 0, invalid(RuleVersion, fixGetToken, "The token's version (ver) is %s; Entra issues 1.0 and 2.0.", show(c.version))
+		return 0, invalid(RuleVersion, "The token's version (ver) is %s; Entra issues 1.0 and 2.0.", show(c.version))
 	}
 	for _, check := range []func(*claims, tokenVersion, time.Time) *Refusal{
 		v.checkIssuer, v.checkAudience, v.checkTimes, v.checkIdentity,
@@ -47,33 +45,32 @@ func (v *Verifier) checkClaims(c *claims, now time.Time) (tokenVersion, *Refusal
 
 // checkIssuer ties version, issuer and tenant together, each exactly.
 func (v *Verifier) checkIssuer(c *claims, version tokenVersion, _ time.Time) *Refusal {
-	const fix = "Sign in with an account of the tenant that this server belongs to."
 	if c.issuer == "" {
-		return invalid(RuleIssuer, fixGetToken, "The token does not say who issued it (iss).")
+		return invalid(RuleIssuer, "The token does not say who issued it (iss).")
 	}
 	if r := foreignKind(c.issuer); r != nil {
 		return r
 	}
 	if c.tenant == personalTenant {
-		return invalid(RulePersonal, fix, "The token is of a personal Microsoft account; this server admits work accounts of its own tenants.")
+		return invalid(RulePersonal, "The token is of a personal Microsoft account; this server admits work accounts of its own tenants.")
 	}
 	if !isGUID(c.tenant) {
-		return invalid(RuleTenantClaim, fixGetToken, "The token's tenant (tid) is %s, which is no tenant id.", show(c.tenant))
+		return invalid(RuleTenantClaim, "The token's tenant (tid) is %s, which is no tenant id.", show(c.tenant))
 	}
 	if !slices.Contains(v.tenants, c.tenant) {
-		return invalid(RuleForeignTenant, fix, "The token is from tenant %s, which this server does not admit.", c.tenant)
+		return invalid(RuleForeignTenant, "The token is from tenant %s, which this server does not admit.", c.tenant)
 	}
 	if slices.Contains(v.authority.issuers(version, c.tenant), c.issuer) {
 		return nil
 	}
 	if other, ok := v.authority.otherCloud(c.issuer); ok {
-		return invalid(RuleForeignCloud, fix, "The token is from Microsoft's %s cloud; this server belongs to another.", other)
+		return invalid(RuleForeignCloud, "The token is from Microsoft's %s cloud; this server belongs to another.", other)
 	}
 	if tenant := issuerTenant(c.issuer); isGUID(tenant) && tenant != c.tenant {
-		return invalid(RuleIssuerTenant, fixGetToken,
+		return invalid(RuleIssuerTenant,
 			"The token contradicts itself: its issuer is of tenant %s, its tenant (tid) is %s.", tenant, c.tenant)
 	}
-	return invalid(RuleIssuer, fixGetToken, "The token's issuer %s is not the one that issues version %s tokens for tenant %s.",
+	return invalid(RuleIssuer, "The token's issuer %s is not the one that issues version %s tokens for tenant %s.",
 		show(c.issuer), version, c.tenant)
 }
 
@@ -83,10 +80,10 @@ func foreignKind(issuer string) *Refusal {
 	host := strings.ToLower(u.Hostname())
 	switch {
 	case strings.HasSuffix(host, ".b2clogin.com"), strings.HasPrefix(u.Path, "/tfp/"):
-		return invalid(RuleB2C, "Use an Entra ID (workforce) tenant.",
+		return invalid(RuleB2C,
 			"The token is from Azure AD B2C, which this server does not support.")
 	case strings.HasSuffix(host, ".ciamlogin.com"):
-		return invalid(RuleExternalID, "Use an Entra ID (workforce) tenant.",
+		return invalid(RuleExternalID,
 			"The token is from Entra External ID, which this server does not support.")
 	}
 	return nil
@@ -127,32 +124,30 @@ func (v *Verifier) checkAudience(c *claims, version tokenVersion, _ time.Time) *
 	if slices.Contains(v.audiences, c.audience) && (version == v1 || isGUID(c.audience)) {
 		return nil
 	}
-	const fix = "Request the scopes that this server's resource metadata lists, by their full names."
 	if c.audience == "" {
-		return invalid(RuleAudience, fix, "The token does not say for whom it is (aud).")
+		return invalid(RuleAudience, "The token does not say for whom it is (aud).")
 	}
 	if version == v2 && slices.Contains(v.audiences, c.audience) {
-		return invalid(RuleAudience, fix, "A version 2.0 token names its audience by client id, but this one says %s.", show(c.audience))
+		return invalid(RuleAudience, "A version 2.0 token names its audience by client id, but this one says %s.", show(c.audience))
 	}
-	return invalid(RuleAudience, fix, "The token is for another service: its audience is %s.", show(c.audience))
+	return invalid(RuleAudience, "The token is for another service: its audience is %s.", show(c.audience))
 }
 
 func (v *Verifier) checkTimes(c *claims, _ tokenVersion, now time.Time) *Refusal {
-	const clock = "Check the clocks of this server and of the client, then sign in again."
 	switch {
 	case c.expires.IsZero():
-		return invalid(RuleExpiryClaim, fixGetToken, "The token does not say when it expires (exp).")
+		return invalid(RuleExpiryClaim, "The token does not say when it expires (exp).")
 	case c.notBefore.IsZero():
-		return invalid(RuleNotBeforeClaim, fixGetToken, "The token does not say from when it is valid (nbf).")
+		return invalid(RuleNotBeforeClaim, "The token does not say from when it is valid (nbf).")
 	case !c.expires.After(c.notBefore), c.issued.After(c.expires):
-		return invalid(RuleTimeOrder, fixGetToken, "The token expires before it becomes valid.")
+		return invalid(RuleTimeOrder, "The token expires before it becomes valid.")
 	case !now.Before(c.expires.Add(v.skew)):
-		return invalid(RuleExpired, "Refresh the token or sign in again.",
+		return invalid(RuleExpired,
 			"The token expired at %s; it is now %s.", stamp(c.expires), stamp(now))
 	case c.notBefore.After(now.Add(v.skew)):
-		return invalid(RuleNotYetValid, clock, "The token is valid only from %s; it is now %s.", stamp(c.notBefore), stamp(now))
+		return invalid(RuleNotYetValid, "The token is valid only from %s; it is now %s.", stamp(c.notBefore), stamp(now))
 	case c.issued.After(now.Add(v.skew)):
-		return invalid(RuleIssuedInFuture, clock, "The token was issued at %s; it is now %s.", stamp(c.issued), stamp(now))
+		return invalid(RuleIssuedInFuture, "The token was issued at %s; it is now %s.", stamp(c.issued), stamp(now))
 	}
 	return nil
 }
@@ -163,14 +158,14 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // writes them, and sessions and audit records stand on them.
 func (v *Verifier) checkIdentity(c *claims, version tokenVersion, _ time.Time) *Refusal {
 	if !isGUID(c.objectID) {
-		return invalid(RuleObjectID, fixGetToken, "The token does not name its subject by object id (oid).")
+		return invalid(RuleObjectID, "The token does not name its subject by object id (oid).")
 	}
 	if c.client(version) == "" && c.scope == "" && c.idtyp == "" {
-		return invalid(RuleIDToken, fixGetToken,
+		return invalid(RuleIDToken,
 			"This looks like an ID token: it names neither a client (azp or appid) nor a permission (scp); a server needs an access token.")
 	}
 	if !isGUID(c.client(version)) {
-		return invalid(RuleClientID, fixGetToken, "The token does not name the client application that asked for it (azp or appid).")
+		return invalid(RuleClientID, "The token does not name the client application that asked for it (azp or appid).")
 	}
 	return nil
 }

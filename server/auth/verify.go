@@ -100,7 +100,6 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Principal, error) {
 
 func tooLarge(size, limit int) *Refusal {
 	r := invalid(RuleTokenTooLarge,
-		"Emit only groups assigned to the application (groupMembershipClaims: ApplicationGroup), or app roles instead of groups.",
 		"The token has %d bytes; this server takes %d.", size, limit)
 	r.Status = http.StatusRequestHeaderFieldsTooLarge
 	r.OfferScopes = false // a new token would be as large
@@ -124,7 +123,7 @@ func (v *Verifier) verify(ctx context.Context, raw string, now time.Time) (*Prin
 	}
 	key, err := v.keys.find(ctx, c.tenant, version, token.kid)
 	if errors.Is(err, errUnknownKey) {
-		return nil, keyRef{}, invalid(RuleUnknownKey, "Sign in again; if that does not help, check that the token is from this tenant.",
+		return nil, keyRef{}, invalid(RuleUnknownKey,
 			"The token is signed with key %s, which tenant %s does not publish.", show(token.kid), c.tenant)
 	} else if err != nil {
 		return nil, keyRef{}, err
@@ -133,7 +132,7 @@ func (v *Verifier) verify(ctx context.Context, raw string, now time.Time) (*Prin
 		return nil, keyRef{}, refusal
 	}
 	if err := checkSignature(raw, key.signingKey); err != nil {
-		return nil, keyRef{}, invalid(RuleSignature, fixGetToken,
+		return nil, keyRef{}, invalid(RuleSignature,
 			"The token's signature does not match: it was changed, or signed by somebody else.")
 	}
 	p, refusal := v.permit(&c, version)
@@ -154,7 +153,7 @@ func (v *Verifier) checkKey(key keyRef, c *claims, version tokenVersion) *Refusa
 	if issuer == c.issuer || version == v1 && slices.Contains(v.authority.issuers(v2, c.tenant), issuer) {
 		return nil
 	}
-	return invalid(RuleKeyIssuer, fixGetToken,
+	return invalid(RuleKeyIssuer,
 		"The token's signing key belongs to issuer %s, not to the token's %s.", show(issuer), show(c.issuer))
 }
 
