@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
@@ -134,16 +133,4 @@ func (m *model) newSession() *modelSession {
 	s.streams["0"] = s.general
 	m.sessions[s.id] = s
 	return s
-}
-
-// pauseIn waits for a part of what a tool has to do, unless that is given up.
-func pauseIn(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

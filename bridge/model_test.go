@@ -231,7 +231,7 @@ func number(f wire.Frame, name string) int {
 func (m *model) tool(ctx context.Context, s *modelSession, st *modelStream, tool string, f wire.Frame) {
 	switch tool {
 	case "slow":
-		if !pauseIn(ctx, time.Duration(number(f, "ms"))*time.Millisecond) {
+		if !pauseFor(ctx, time.Duration(number(f, "ms"))*time.Millisecond) {
 			return
 		}
 	case "quiet":
@@ -240,7 +240,7 @@ func (m *model) tool(ctx context.Context, s *modelSession, st *modelStream, tool
 	case "notes":
 		for i := range number(f, "n") {
 			st.send(modelNote(f, i))
-			if pause := number(f, "ms"); pause > 0 && !pauseIn(ctx, time.Duration(pause)*time.Millisecond) {
+			if pause := number(f, "ms"); pause > 0 && !pauseFor(ctx, time.Duration(pause)*time.Millisecond) {
 				return
 			}
 		}

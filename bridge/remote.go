@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/era"
 	"github.com/mcpctl/mcpctl/internal/recovery"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -33,7 +34,7 @@ func connect(opts Options) (conn *wire.ClientConn, woke func(), err error) {
 		MaxInFlight: opts.MaxInFlight,
 		CancelGrace: opts.CancelGrace,
 		EndTimeout:  opts.EndTimeout,
-		Explain:     explainer{url: opts.URL, tokens: opts.Tokens, own: len(opts.Header) > 0}.answer,
+		Explain:     explainer{url: redact.URL(opts.URL), tokens: opts.Tokens, own: len(opts.Header) > 0}.answer,
 		Logger:      opts.Logger,
 	}, func(deliver wire.Deliver) (wire.Remote, error) {
 		dial := func(deliver wire.Deliver) (wire.Remote, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/era"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -79,7 +80,7 @@ const (
 // newSignIn returns the sign-in step in front of what dial returns.
 func newSignIn(opts Options, deliver wire.Deliver, dial func(wire.Deliver) (wire.Remote, error)) (*signIn, error) {
 	s := &signIn{
-		toPeer: deliver, tokens: opts.Tokens, url: opts.URL, log: opts.Logger,
+		toPeer: deliver, tokens: opts.Tokens, url: redact.URL(opts.URL), log: opts.Logger,
 		turn: make(chan struct{}, 1), gone: make(chan struct{}), changed: make(chan struct{}),
 	}
 	if s.log == nil {
