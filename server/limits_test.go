@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"strconv"
 	"strings"
@@ -43,6 +45,39 @@ func TestRateLimit(t *testing.T) {
 	}
 	w.stop()
 	w.decided("write", w.sample.Ada, "deny", "rate-limit", "denied")
+}
+
+// A tool's limits and its kept results are the same at every address and by every
+// name of the tool.
+func TestLimitsByEveryName(t *testing.T) {
+	long := strings.Repeat("x", 70)
+	sum := sha256.Sum256([]byte(long))
+	short := "red__" + long[:50] + "_" + hex.EncodeToString(sum[:4])
+	w := start(t, server.Upstream{}, several(richUpstream(t, "red"), richUpstream(t, "blue")), func(o *server.Options) {
+		o.Config.Limits.Tools = []server.ToolLimit{{Tool: "red__write", RequestsPerMinute: 1}, {Tool: short, RequestsPerMinute: 1}}
+		o.Config.Cache = []server.CacheRule{{Tool: "red__read", TTL: time.Minute}}
+	})
+	token := w.token(w.sample.Ada)
+	all, red, blue := w.rawSession(token, "/mcp"), w.rawSession(token, "/mcp/red"), w.rawSession(token, "/mcp/blue")
+	for _, call := range []struct {
+		s    *rawSession
+		tool string
+		want int
+	}{
+		{red, "write", http.StatusOK}, {all, "red__write", http.StatusTooManyRequests}, {red, "write", http.StatusTooManyRequests},
+		{all, "blue__write", http.StatusOK}, {blue, "write", http.StatusOK},
+		{all, "red__" + long, http.StatusOK}, {all, short, http.StatusTooManyRequests}, {red, long, http.StatusTooManyRequests},
+	} {
+		if resp, f := call.s.call("tools/call", toolParams(call.tool, `{}`)); resp.StatusCode != call.want {
+			t.Errorf("%s: %s, want %d: %s", call.tool, resp.Status, call.want, f.Raw)
+		}
+	}
+	for tool, s := range map[string]*rawSession{"red__read": all, "read": red} {
+		_, first := s.call("tools/call", toolParams(tool, `{}`))
+		if _, again := s.call("tools/call", toolParams(tool, `{}`)); at(again, "result.calls") != at(first, "result.calls") {
+			t.Errorf("%s is not kept: %s, %s", tool, first.Raw, again.Raw)
+		}
+	}
 }
 
 func TestRequestsPerMinuteReload(t *testing.T) {

@@ -22,23 +22,31 @@ type Aliases struct {
 	names map[string]string
 }
 
-// outward is the name that clients see. Too long a name is cut and ends with a
-// part of its hash.
+// outward is the name that clients see.
 func (a *Aliases) outward(upstream, name string) string {
+	seen := shortened(upstream, name)
+	if len(seen) == len(upstream)+len(aggregateSeparator)+len(name) {
+		return seen
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.names == nil || len(a.names) >= maxAliases {
+		a.names = map[string]string{} // the next list brings back those in use
+	}
+	a.names[seen] = name
+	return seen
+}
+
+// shortened is the name that clients see. Too long a name is cut and ends with a
+// part of its hash.
+func shortened(upstream, name string) string {
 	full := upstream + aggregateSeparator + name
 	if len(full) <= maxName {
 		return full
 	}
 	sum := sha256.Sum256([]byte(name))
 	tail := "_" + hex.EncodeToString(sum[:4])
-	cut := strings.ToValidUTF8(full[:maxName-len(tail)], "") + tail
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.names == nil || len(a.names) >= maxAliases {
-		a.names = map[string]string{} // the next list brings back those in use
-	}
-	a.names[cut] = name
-	return cut
+	return strings.ToValidUTF8(full[:maxName-len(tail)], "") + tail
 }
 
 // inward takes apart a name that clients see.

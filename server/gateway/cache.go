@@ -51,6 +51,8 @@ type cacheConfig struct {
 	Store state.Cache
 	// Owner is the principal that ctx came from.
 	Owner func(ctx context.Context) string
+	// Listed is the name under which rules have a tool.
+	Listed func(name string) string
 	// Scope separates servers that share a store.
 	Scope  string
 	Logger *slog.Logger
@@ -128,8 +130,12 @@ func (c *cacher) cacheable(ctx context.Context, f wire.Frame) (cacheable, bool) 
 		}
 	}
 	name := target(params)
+	listed := name
+	if f.Method == "tools/call" {
+		listed = c.opts.Listed(name)
+	}
 	for _, rule := range rules {
-		if !rule.matches(f.Method, name) || rule.TTL <= 0 {
+		if !rule.matches(f.Method, listed) || rule.TTL <= 0 {
 			continue
 		}
 		owner := ""

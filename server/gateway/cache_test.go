@@ -42,7 +42,7 @@ func caching(t *testing.T, result string, rules ...CacheRule) *cacheBench {
 	store, advance := movingStore(t)
 	b := &cacheBench{remote: &countingRemote{result: result}, advance: advance}
 	var err error
-	b.cacher, err = newCacher(cacheConfig{Rules: func() []CacheRule { return rules }, Store: store, Owner: ownerOf, Scope: "s", Logger: slog.New(slog.DiscardHandler)},
+	b.cacher, err = newCacher(cacheConfig{Rules: func() []CacheRule { return rules }, Store: store, Owner: ownerOf, Listed: func(name string) string { return name }, Scope: "s", Logger: slog.New(slog.DiscardHandler)},
 		func(_ context.Context, f wire.Frame) error { b.got = append(b.got, string(f.Raw)); return nil },
 		func(d wire.Deliver) (wire.Remote, error) { b.remote.deliver = d; return b.remote, nil })
 	if err != nil {

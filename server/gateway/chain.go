@@ -43,7 +43,7 @@ type Steps struct {
 	Store state.Store
 	// Name names the only upstream; "" where several are served as one.
 	Name string
-	// Upstreams are the names of several.
+	// Upstreams are the names of all that the server has.
 	Upstreams []string
 	// Aliases are those of the aggregate that serves several; nil: there are none.
 	Aliases *Aliases
@@ -62,13 +62,13 @@ func (s Steps) chain(next Dialer, record func(context.Context, Record) error, lo
 	if s.CacheRules != nil {
 		inner := next
 		next = func(deliver wire.Deliver) (wire.Remote, error) {
-			return newCacher(cacheConfig{Rules: s.CacheRules, Store: s.Store, Owner: s.Owner, Scope: s.Scope, Logger: log}, deliver, inner)
+			return newCacher(cacheConfig{Rules: s.CacheRules, Store: s.Store, Owner: s.Owner, Listed: s.listed, Scope: s.Scope, Logger: log}, deliver, inner)
 		}
 	}
 	if s.Limits != nil {
 		inner := next
 		next = func(deliver wire.Deliver) (wire.Remote, error) {
-			return newLimiter(limitsConfig{Limits: s.Limits, Store: s.Store, Owner: s.Owner, Upstream: s.upstreamOf, Logger: log}, deliver, inner)
+			return newLimiter(limitsConfig{Limits: s.Limits, Store: s.Store, Owner: s.Owner, Upstream: s.upstreamOf, Listed: s.listed, Logger: log}, deliver, inner)
 		}
 	}
 	if s.Policy != nil {
@@ -81,6 +81,22 @@ func (s Steps) chain(next Dialer, record func(context.Context, Record) error, lo
 		next = s.Around(next)
 	}
 	return next
+}
+
+// listed is the name under which limits and cache rules have a tool: the one that
+// clients see where several upstreams are one, also where they call the tool at the
+// address of its own upstream, or by the whole name that a short one stands for.
+func (s Steps) listed(name string) string {
+	if len(s.Upstreams) < 2 {
+		return name
+	}
+	upstream, inner := s.Name, name
+	if upstream == "" {
+		if upstream, inner = s.Aliases.inward(name); inner == "" {
+			return name
+		}
+	}
+	return shortened(upstream, inner)
 }
 
 // upstreamOf names the upstream that offers something under a name.

@@ -65,7 +65,9 @@ type limitsConfig struct {
 	Owner func(ctx context.Context) string
 	// Upstream names the upstream of a tool, prompt or resource by its name.
 	Upstream func(name string) string
-	Logger   *slog.Logger
+	// Listed is the name under which limits have a tool.
+	Listed func(name string) string
+	Logger *slog.Logger
 }
 
 // placeTTL frees the place of a call whose replica died.
@@ -146,12 +148,13 @@ func (l *limiter) limits(ctx context.Context, f wire.Frame) []limit {
 	all := []limit{{"your use of this server", "user:" + owner, o.User, o.Concurrent.User}}
 	name := target(wire.Lookup(f.Raw, "params"))
 	if f.Method == "tools/call" {
-		rate, concurrent := o.Tool[name], o.Concurrent.Tool[name]
+		listed := l.opts.Listed(name)
+		rate, concurrent := o.Tool[listed], o.Concurrent.Tool[listed]
 		if rate.PerMinute > 0 {
-			all = append(all, limit{what: fmt.Sprintf("your use of the tool %q", name), key: "tool:" + name + ":" + owner, rate: rate})
+			all = append(all, limit{what: fmt.Sprintf("your use of the tool %q", name), key: "tool:" + listed + ":" + owner, rate: rate})
 		}
 		if concurrent > 0 {
-			all = append(all, limit{what: fmt.Sprintf("the tool %q", name), key: "tool:" + name, concurrent: concurrent})
+			all = append(all, limit{what: fmt.Sprintf("the tool %q", name), key: "tool:" + listed, concurrent: concurrent})
 		}
 	}
 	if up := l.opts.Upstream(name); up != "" {

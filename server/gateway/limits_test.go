@@ -54,6 +54,7 @@ func limiting(t *testing.T, o LimitOptions) (*limiter, *heldRemote, func(time.Du
 	store, advance := movingStore(t)
 	h := &heldRemote{}
 	l, err := newLimiter(limitsConfig{
+		Listed: func(name string) string { return name },
 		Limits: func() LimitOptions { return o }, Store: store, Owner: ownerOf,
 		Upstream: func(name string) string { up, _, _ := strings.Cut(name, "__"); return up }, Logger: slog.New(slog.DiscardHandler),
 	}, func(context.Context, wire.Frame) error { return nil }, func(d wire.Deliver) (wire.Remote, error) { h.deliver = d; return h, nil })
