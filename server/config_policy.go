@@ -79,8 +79,8 @@ func (r *configReader) policy(key string, n ast.Node) {
 			{"scopes", r.strings(&rule.Scopes, checkName)},
 		})
 		if len(r.faults) == before {
-			if _, err := policy.Compile([]policy.Rule{{Name: rule.Name, Allow: rule.Allow, Deny: rule.Deny, Scopes: rule.Scopes}}); err != nil {
-				r.fault(placeOf(item), full, err.Error(), "See the policy chapter of docs/server.md")
+			if err := policy.Check(policy.Rule{Name: rule.Name, Allow: rule.Allow, Deny: rule.Deny, Scopes: rule.Scopes}); err != nil {
+				r.fault(placeOf(item), full, err.Error(), "See docs/policy.md")
 			}
 		}
 		r.cfg.Policy = append(r.cfg.Policy, rule)

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"cel.dev/cel-go/cel"
@@ -67,9 +66,12 @@ func Compile(rules []Rule) (*Policy, error) {
 	p := &Policy{}
 	var faults []error
 	for i, r := range rules {
-		c, err := compile(env, r, i+1)
+		if r.Name == "" {
+			r.Name = fmt.Sprintf("rule %d", i+1)
+		}
+		c, err := compile(env, r)
 		if err != nil {
-			faults = append(faults, err)
+			faults = append(faults, fmt.Errorf("policy %s: %w", r.Name, err))
 			continue
 		}
 		p.rules = append(p.rules, c)
@@ -81,32 +83,37 @@ func Compile(rules []Rule) (*Policy, error) {
 	return p, nil
 }
 
-func compile(env *cel.Env, r Rule, number int) (compiled, error) {
-	c := compiled{name: r.Name, scopes: r.Scopes, deny: r.Deny != ""}
-	if c.name == "" {
-		c.name = fmt.Sprintf("rule %d", number)
+// Check compiles one rule. The error says what is wrong and where in the
+// expression, and leaves it to the caller to say which rule it is.
+func Check(r Rule) error {
+	env, err := newEnv()
+	if err != nil {
+		return fmt.Errorf("preparing the policy language: %w", err)
 	}
+	_, err = compile(env, r)
+	return err
+}
+
+func compile(env *cel.Env, r Rule) (compiled, error) {
+	c := compiled{name: r.Name, scopes: r.Scopes, deny: r.Deny != ""}
 	source := r.Allow + r.Deny
 	switch {
 	case (r.Allow == "") == (r.Deny == ""):
-		return c, fmt.Errorf("policy %s: write either allow or deny", c.name)
+		return c, errors.New("write either allow or deny")
 	case c.deny && len(r.Scopes) > 0:
-		return c, fmt.Errorf("policy %s: scopes go with allow only", c.name)
+		return c, errors.New("scopes go with allow only")
 	}
 	ast, issues := env.Compile(source)
 	if issues.Err() != nil {
-		return c, fmt.Errorf("policy %s: %s", c.name, strings.Join(strings.Fields(issues.String()), " "))
+		return c, expressionFault(source, issues)
 	}
 	if ast.OutputType() != cel.BoolType {
-		return c, fmt.Errorf("policy %s: the expression is of type %s, and must be true or false", c.name, ast.OutputType())
+		return c, fmt.Errorf("the expression is of type %s, and must be true or false", ast.OutputType())
 	}
 	c.reads, c.arguments = readsOf(ast.NativeRep().Expr()), mentionsArguments(ast.NativeRep())
 	var err error
 	c.program, err = env.Program(ast, cel.EvalOptions(cel.OptPartialEval, cel.OptOptimize), cel.CostLimit(costLimit), cel.InterruptCheckFrequency(100))
-	if err != nil {
-		return c, fmt.Errorf("policy %s: %w", c.name, err)
-	}
-	return c, nil
+	return c, err
 }
 
 // Decision is the outcome for one request.
