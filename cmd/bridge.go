@@ -155,7 +155,7 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 		}
 	}
 	opts.Client = o.client(log)
-	log.Info(msgStarted, "url", o.url, "version", buildVersion().Version)
+	log.Info(msgStarted, "url", redact.URL(o.url), "version", buildVersion().Version)
 	defer transport.prepare(ctx)()
 	defer time.AfterFunc(settled, shrink).Stop()
 	err = bridge.Run(ctx, opts)

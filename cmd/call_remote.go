@@ -16,6 +16,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/mcpclient"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -49,7 +50,7 @@ type target struct {
 
 func (t target) String() string {
 	if t.url != "" {
-		return t.url
+		return redact.URL(t.url)
 	}
 	return strings.Join(t.command, " ")
 }
@@ -57,7 +58,7 @@ func (t target) String() string {
 // inspect is the command that shows what the server has.
 func (t target) inspect() string {
 	if t.url != "" {
-		return "mcpctl inspect " + t.url
+		return "mcpctl inspect " + redact.URL(t.url)
 	}
 	return "mcpctl inspect -- " + t.String()
 }

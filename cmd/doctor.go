@@ -14,6 +14,7 @@ import (
 	"github.com/mcpctl/mcpctl/internal/desktop"
 	"github.com/mcpctl/mcpctl/internal/doctor"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // doctorOptions are the flags of mcpctl doctor.
@@ -96,7 +97,7 @@ func runDoctor(ctx context.Context, o doctorOptions) error {
 	for i, url := range urls {
 		group.Go(func() error {
 			checks := serverToExamine(o, profiles, url).Examine(bounded)
-			report.Servers[i] = doctorServer{URL: url, OK: len(doctor.Failed(checks)) == 0, Checks: checks}
+			report.Servers[i] = doctorServer{URL: redact.URL(url), OK: len(doctor.Failed(checks)) == 0, Checks: checks}
 			return nil
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpctl/mcpctl/internal/mcpclient"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
@@ -112,7 +113,7 @@ func runInspect(ctx context.Context, o inspectOptions) error {
 	if err != nil {
 		return explainCall(ctx, err)
 	}
-	in.URL, in.Command = o.to.url, o.to.command
+	in.URL, in.Command = redact.URL(o.to.url), o.to.command
 	if o.out.json() {
 		err = writeJSON(o.deps.Stdout, in)
 	} else {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/desktop"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // An editFunc is what a command does to a client's file.
@@ -87,7 +88,7 @@ func takenError(config desktop.Config, doc []byte, server desktop.Server, dryRun
 		}
 		if at >= 0 {
 			if url, ok := servers[at].Bridge(); ok {
-				what += ", a bridge to " + url
+				what += ", a bridge to " + redact.URL(url)
 			}
 		}
 	}
@@ -154,7 +155,7 @@ func printAdded(deps Deps, o installOptions, change desktop.Change, server deskt
 	}
 	if profiles, err := openProfiles(deps); err == nil {
 		if _, err := profiles.Load(o.url); errors.Is(err, profile.ErrNotFound) {
-			return s.prose("If the server wants a sign-in, run: mcpctl login %s", o.url)
+			return s.prose("If the server wants a sign-in, run: mcpctl login %s", redact.URL(o.url))
 		}
 	}
 	return nil

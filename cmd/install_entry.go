@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/desktop"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // serverName is what all clients take for a name: it becomes part of the names
@@ -68,7 +69,7 @@ func bridgeServer(deps Deps, o installOptions) (desktop.Server, error) {
 		if runtime.GOOS == "windows" {
 			// npx is a script there: https://code.claude.com/docs/en/mcp
 			if strings.ContainsAny(o.url, `&|<>^%"!()`) {
-				return s, fmt.Errorf("%s holds characters that Windows' command interpreter, which npx needs, would take for its own. Leave out --npx", o.url)
+				return s, fmt.Errorf("%s holds characters that Windows' command interpreter, which npx needs, would take for its own. Leave out --npx", redact.URL(o.url))
 			}
 			s.Command, s.Args = "cmd", append([]string{"/c", "npx"}, s.Args...)
 		}

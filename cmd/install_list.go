@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/mcpctl/mcpctl/internal/desktop"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // clientStatus is one configuration file as -o json prints it. The field names
@@ -67,7 +68,7 @@ func clientStatusOf(deps Deps, sys desktop.System, history desktop.History, c de
 					status.Others++
 					continue
 				}
-				status.Servers = append(status.Servers, bridgeStatus{s.Name, url, s.Command, commandFound(deps, s.Command)})
+				status.Servers = append(status.Servers, bridgeStatus{s.Name, redact.URL(url), s.Command, commandFound(deps, s.Command)})
 			}
 			return doc, err
 		})

@@ -152,14 +152,14 @@ func pinFor(ctx context.Context, o loginOptions, network profile.Network, log *s
 	}
 	authority, err := discovered.Authority(o.tenant, o.devCA)
 	if err != nil {
-		return p, fmt.Errorf("%w\nRun: mcpctl login %s --tenant TENANT", err, o.url)
+		return p, fmt.Errorf("%w\nRun: mcpctl login %s --tenant TENANT", err, redact.URL(o.url))
 	}
 	p.Authority, p.TenantID = authority.String(), authority.Tenant()
 	if p.ClientID == "" {
 		p.ClientID = discovered.ClientID
 	}
 	if p.ClientID == "" {
-		return p, fmt.Errorf("the server at %s does not say which client application to sign in with. Ask its operator for the application (client) id.\nRun: mcpctl login %s --client-id ID", o.url, o.url)
+		return p, fmt.Errorf("the server at %s does not say which client application to sign in with. Ask its operator for the application (client) id.\nRun: mcpctl login %s --client-id ID", redact.URL(o.url), redact.URL(o.url))
 	}
 	if !entra.IsGUID(p.ClientID) {
 		return p, &exitError{exitUsage, fmt.Errorf("the client id %q is not an application id: it should look like 11111111-2222-3333-4444-555555555555", p.ClientID)}
@@ -172,10 +172,10 @@ func pinFor(ctx context.Context, o loginOptions, network profile.Network, log *s
 		return p, err
 	}
 	if p.Scopes, err = entra.CheckScopes(p.Scopes, remote); err != nil {
-		return p, fmt.Errorf("%w. Ask the server's operator for the full scope of the server itself.\nRun: mcpctl login %s --scope SCOPE", err, o.url)
+		return p, fmt.Errorf("%w. Ask the server's operator for the full scope of the server itself.\nRun: mcpctl login %s --scope SCOPE", err, redact.URL(o.url))
 	}
 	if len(p.Scopes) == 0 {
-		return p, fmt.Errorf("the server at %s does not say which scope to ask for. Ask its operator for the full scope, such as api://…/Mcp.Access.\nRun: mcpctl login %s --scope SCOPE", o.url, o.url)
+		return p, fmt.Errorf("the server at %s does not say which scope to ask for. Ask its operator for the full scope, such as api://…/Mcp.Access.\nRun: mcpctl login %s --scope SCOPE", redact.URL(o.url), redact.URL(o.url))
 	}
 	return p, nil
 }
@@ -198,7 +198,7 @@ func discover(ctx context.Context, o loginOptions, p profile.Profile, log *slog.
 	case err != nil:
 		return d, err
 	case !d.AuthRequired && !complete:
-		return d, fmt.Errorf("the server at %s asks for no sign-in.\nRun: mcpctl bridge %s --no-auth", o.url, o.url)
+		return d, fmt.Errorf("the server at %s asks for no sign-in.\nRun: mcpctl bridge %s --no-auth", redact.URL(o.url), redact.URL(o.url))
 	}
 	return d, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // loginUI is what a person sees of a sign-in. It writes to standard error, so
@@ -148,11 +149,11 @@ func (u *loginUI) done(p profile.Profile, s entra.SignIn) error {
 	}
 	lines := []string{
 		"Signed in as " + who + ".",
-		"  Server:  " + p.URL,
+		"  Server:  " + redact.URL(p.URL),
 		"  Tenant:  " + p.TenantID,
 		"  Scopes:  " + strings.Join(s.Scopes, " "),
 		"  Tokens:  sealed; the key is in the " + storeName(p.TokenStore),
-		"Next: make this the command in your MCP client: mcpctl bridge " + p.URL,
+		"Next: make this the command in your MCP client: mcpctl bridge " + redact.URL(p.URL),
 	}
 	_, err := fmt.Fprintln(u.deps.Stdout, strings.Join(lines, "\n"))
 	return err

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/tokencache"
 )
 
@@ -101,7 +102,7 @@ func logoutOne(ctx context.Context, deps Deps, url string) error {
 	if err := errors.Join(profiles.Delete(url), removeRunLog(url)); err != nil {
 		return err
 	}
-	text := "Signed out from " + p.URL + "."
+	text := "Signed out from " + redact.URL(p.URL) + "."
 	switch {
 	case sameStore == 0:
 		err = eraseStore(ctx, p.DevCA != "")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/logfile"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // followPoll is how often a followed log is looked at for news.
@@ -142,7 +143,7 @@ func (o logsOptions) path(dir string) (string, error) {
 		return "", err
 	}
 	if len(logfile.Files(path)) == 0 && !o.follow {
-		return "", fmt.Errorf("no bridge to %s has kept a log (looked for %s). Run: mcpctl logs --list", o.url, path)
+		return "", fmt.Errorf("no bridge to %s has kept a log (looked for %s). Run: mcpctl logs --list", redact.URL(o.url), path)
 	}
 	return path, nil
 }
@@ -178,9 +179,11 @@ func findLogs(dir string) ([]logStatus, error) {
 				}
 			}
 		}
-		if s.Server, err = serverOf(s.File); err != nil {
+		server, err := serverOf(s.File)
+		if err != nil {
 			return nil, fmt.Errorf("reading the log: %w", err)
 		}
+		s.Server = redact.URL(server) // in logs of earlier versions it is whole
 		logs = append(logs, s)
 	}
 	slices.SortStableFunc(logs, func(a, b logStatus) int { return b.Updated.Compare(a.Updated) })

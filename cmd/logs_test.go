@@ -48,7 +48,7 @@ func TestLogsShowTheLastRun(t *testing.T) {
 		{"all runs", []string{"logs", one, "--all"}, 0, []string{"first run", "second run"}, nil},
 		{"another server", []string{"logs", two}, 0, []string{"two fails"}, []string{"hunter2"}},
 		{"JSON", []string{"logs", one, "-o", "json"}, 0, []string{`"msg":"second run"`}, []string{"first run"}},
-		{"list", []string{"logs", "--list"}, 0, []string{one, "https://two.example/mcp?key=[redacted]", "SERVER"}, []string{"hunter2"}},
+		{"list", []string{"logs", "--list"}, 0, []string{one, "https://two.example/mcp?…", "SERVER"}, []string{"hunter2"}},
 		{"list in JSON", []string{"logs", "--list", "-o", "json"}, 0, []string{`"server": "` + one + `"`, `"updated"`}, nil},
 		{"unknown server", []string{"logs", "https://three.example/mcp"}, 1, nil, nil},
 		{"no address", []string{"logs", "three"}, 2, nil, nil},

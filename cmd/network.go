@@ -16,6 +16,7 @@ import (
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/netconf"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // networkFlags are the flags that say how to reach a server.
@@ -97,7 +98,7 @@ func (u *loginUI) keepNetwork(ctx context.Context, deps Deps, p profile.Profile,
 		return profile.Network(settings) // it has just worked; there is nothing to tell
 	}
 	if proxy, source, err := n.ProxyFor(ctx, server); err == nil && proxy != nil && strings.HasSuffix(strings.ToUpper(source), "_PROXY") {
-		u.say("The proxy " + proxy.Host + " comes from " + source + ", which MCP clients may not pass on to bridges. To keep it, run: mcpctl login " + p.URL + " --proxy " + proxy.Scheme + "://" + proxy.Host)
+		u.say("The proxy " + proxy.Host + " comes from " + source + ", which MCP clients may not pass on to bridges. To keep it, run: mcpctl login " + redact.URL(p.URL) + " --proxy " + proxy.Scheme + "://" + proxy.Host)
 	}
 	return profile.Network(settings)
 }

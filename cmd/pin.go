@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // challengeChanges returns how a challenge departs from the profile as to who
@@ -76,7 +77,7 @@ func (s *profileSource) changed(changes []profile.Change) error {
 	for _, c := range changes {
 		texts = append(texts, c.String())
 	}
-	return fmt.Errorf("the MCP server at %s now asks for another sign-in than the one you agreed to (%s), and mcpctl does not follow. If you expect that change, run: mcpctl login %s", s.url, strings.Join(texts, "; "), s.url)
+	return fmt.Errorf("the MCP server at %s now asks for another sign-in than the one you agreed to (%s), and mcpctl does not follow. If you expect that change, run: mcpctl login %s", redact.URL(s.url), strings.Join(texts, "; "), redact.URL(s.url))
 }
 
 // discovered is what the server's metadata said last about signing in.
@@ -156,7 +157,7 @@ func (s *profileSource) Refused(status int, challenge []string) error {
 	if ok && c.Params["error_description"] != "" {
 		reason = fmt.Sprintf("%.400s (%.60s)", c.Params["error_description"], c.Params["error"])
 	}
-	return fmt.Errorf("the MCP server at %s does not accept your sign-in: %s. If you signed in with the wrong account or the server's settings have changed, run: mcpctl login %s", s.url, reason, s.url)
+	return fmt.Errorf("the MCP server at %s does not accept your sign-in: %s. If you signed in with the wrong account or the server's settings have changed, run: mcpctl login %s", redact.URL(s.url), reason, redact.URL(s.url))
 }
 
 func clipText(s string) string {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // withProfile adds what the profile of the URL pins: its tokens and transport.
@@ -19,7 +20,7 @@ func withProfile(deps Deps, opts bridge.Options) (bridge.Options, error) {
 	_, err = source.load()
 	switch {
 	case errors.Is(err, profile.ErrNotFound):
-		opts.Logger.Warn("nobody has signed in to this server; asking it without a token", "url", opts.URL)
+		opts.Logger.Warn("nobody has signed in to this server; asking it without a token", "url", redact.URL(opts.URL))
 	case err != nil:
 		opts.Logger.Error("the sign-in can't be used", "reason", err) // the client is told too
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/tokencache"
 )
 
@@ -226,7 +227,7 @@ func (s *profileSource) Elevate(ctx context.Context, used bridge.Token, challeng
 			return "", time.Time{}, s.explain(err)
 		}
 		if string(used) == t.Value.Reveal() {
-			return "", time.Time{}, fmt.Errorf("the MCP server at %s wants the permission %s, which your sign-in has: asking again gains nothing. Ask the server's operator whether your account may do this", s.url, c.Params["scope"])
+			return "", time.Time{}, fmt.Errorf("the MCP server at %s wants the permission %s, which your sign-in has: asking again gains nothing. Ask the server's operator whether your account may do this", redact.URL(s.url), c.Params["scope"])
 		}
 		return bridge.Token(t.Value.Reveal()), t.ExpiresOn, nil
 	}
@@ -245,10 +246,10 @@ func (s *profileSource) Elevate(ctx context.Context, used bridge.Token, challeng
 		s.mu.Lock()
 		s.scopes = union
 		s.mu.Unlock()
-		return "", time.Time{}, s.needed(fmt.Errorf("the MCP server at %s wants a further permission, %s: %w", s.url, c.Params["scope"], err), bridge.ErrConsentNeeded)
+		return "", time.Time{}, s.needed(fmt.Errorf("the MCP server at %s wants a further permission, %s: %w", redact.URL(s.url), c.Params["scope"], err), bridge.ErrConsentNeeded)
 	}
 	if string(used) == t.Value.Reveal() || len(ungranted(union, t.Scopes)) > 0 {
-		return "", time.Time{}, fmt.Errorf("the MCP server at %s wants the permission %s, and asking for it gained nothing: the token is as before. Ask the server's operator whether your account may do this", s.url, c.Params["scope"])
+		return "", time.Time{}, fmt.Errorf("the MCP server at %s wants the permission %s, and asking for it gained nothing: the token is as before. Ask the server's operator whether your account may do this", redact.URL(s.url), c.Params["scope"])
 	}
 	if err := s.pin(wider); err != nil {
 		s.log.Warn("the further permission could not be pinned", "reason", err)
@@ -274,7 +275,7 @@ var openID = map[string]bool{"openid": true, "profile": true, "email": true, "of
 // full.
 func (s *profileSource) union(p profile.Profile, asked string) ([]string, error) {
 	if strings.TrimSpace(asked) == "" {
-		return nil, fmt.Errorf("the MCP server at %s says that your sign-in lacks a permission, but not which one. Ask its operator, then run: mcpctl login %s --scope SCOPE", s.url, s.url)
+		return nil, fmt.Errorf("the MCP server at %s says that your sign-in lacks a permission, but not which one. Ask its operator, then run: mcpctl login %s --scope SCOPE", redact.URL(s.url), redact.URL(s.url))
 	}
 	remote, err := checkEndpoint(s.url)
 	if err != nil {
@@ -293,7 +294,7 @@ func (s *profileSource) union(p profile.Profile, asked string) ([]string, error)
 	}
 	scopes, err = entra.CheckScopes(scopes, remote)
 	if err != nil {
-		return nil, fmt.Errorf("the MCP server at %s wants further permissions that mcpctl does not ask for: %w", s.url, err)
+		return nil, fmt.Errorf("the MCP server at %s wants further permissions that mcpctl does not ask for: %w", redact.URL(s.url), err)
 	}
 	return scopes, nil
 }

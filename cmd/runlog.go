@@ -51,7 +51,7 @@ func openRunLog(url string, level slog.Level) (slog.Handler, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	head, err := json.Marshal(logHead{redact.String(canonical)})
+	head, err := json.Marshal(logHead{redact.URL(canonical)})
 	if err != nil {
 		return nil, nil, fmt.Errorf("writing the log's first line: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/tokencache"
 )
 
@@ -75,7 +76,7 @@ func openProfiles(deps Deps) (*profile.Store, error) {
 func signInClient(deps Deps, p profile.Profile, cache entra.TokenCache, log *slog.Logger) (*entra.Client, error) {
 	authority, err := entra.ParseAuthority(p.Authority, p.DevCA)
 	if err != nil {
-		return nil, fmt.Errorf("reading the profile of %s: %w", p.URL, err)
+		return nil, fmt.Errorf("reading the profile of %s: %w", redact.URL(p.URL), err)
 	}
 	return entra.New(entra.Options{
 		Authority: authority, ClientID: p.ClientID, Scopes: p.Scopes, Resource: p.URL,
@@ -104,7 +105,7 @@ type tokenSource struct{ url string }
 func (s tokenSource) hint(err error) error {
 	person := errors.Is(err, entra.ErrSignInRequired) || errors.Is(err, tokencache.ErrUnreadable)
 	if person && !strings.Contains(err.Error(), "mcpctl login") {
-		return fmt.Errorf("%w. Run: mcpctl login %s", err, s.url)
+		return fmt.Errorf("%w. Run: mcpctl login %s", err, redact.URL(s.url))
 	}
 	return err
 }

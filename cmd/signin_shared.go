@@ -10,6 +10,7 @@ import (
 	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/tokencache"
 )
 
@@ -78,7 +79,7 @@ func (s *profileSource) lead(ctx context.Context, p profile.Profile, claims stri
 	}
 	store, err := tokencache.OpenForLogin(ctx, at, mode)
 	if err != nil {
-		return fmt.Errorf("%w. Run: mcpctl login %s", err, s.url)
+		return fmt.Errorf("%w. Run: mcpctl login %s", err, redact.URL(s.url))
 	}
 	whoever := p
 	whoever.Account = profile.Account{}
@@ -145,7 +146,7 @@ func inBrowser(blocked *entra.Error, now time.Time) entra.SharedPrompt {
 func (s *profileSource) browse(ctx context.Context, client *entra.Client, p profile.Profile, claims string, blocked *entra.Error, consent <-chan struct{}, show func(entra.SharedPrompt)) (entra.SignIn, error) {
 	if !s.hasBrowser() {
 		err := error(blocked)
-		if command := "mcpctl login " + s.url + " --browser"; !strings.Contains(blocked.Error(), command) {
+		if command := "mcpctl login " + redact.URL(s.url) + " --browser"; !strings.Contains(blocked.Error(), command) {
 			err = fmt.Errorf("%w. Run: %s", blocked, command)
 		}
 		return entra.SignIn{}, err
@@ -157,7 +158,7 @@ func (s *profileSource) browse(ctx context.Context, client *entra.Client, p prof
 	}
 	return client.SignInBrowser(ctx, func(address string) error {
 		if err := openPage(address, s.deps.Getenv("BROWSER")); err != nil {
-			return fmt.Errorf("opening a browser: %w. Run: mcpctl login %s --browser", err, s.url)
+			return fmt.Errorf("opening a browser: %w. Run: mcpctl login %s --browser", err, redact.URL(s.url))
 		}
 		show(inBrowser(blocked, s.deps.Now()))
 		return nil

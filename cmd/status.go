@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/tokencache"
 )
 
@@ -34,7 +35,7 @@ type storeStatus struct {
 
 func statusOf(p profile.Profile) profileStatus {
 	return profileStatus{
-		URL: p.URL, Username: p.Account.Username, TenantID: p.TenantID, Authority: p.Authority, ClientID: p.ClientID,
+		URL: redact.URL(p.URL), Username: p.Account.Username, TenantID: p.TenantID, Authority: p.Authority, ClientID: p.ClientID,
 		Scopes: p.Scopes, TokenStore: p.TokenStore, Transport: p.Transport, Updated: p.Updated,
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/catalogue"
 	"github.com/mcpctl/mcpctl/internal/entra"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 const minute = time.Minute
@@ -151,7 +152,7 @@ func (x *examination) headers(context.Context) finding {
 func (x *examination) session(ctx context.Context) finding {
 	s, err := x.Connect(ctx)
 	if err != nil {
-		fix := "mcpctl inspect " + x.URL + " --log-level debug"
+		fix := "mcpctl inspect " + redact.URL(x.URL) + " --log-level debug"
 		if known := catalogue.Find(err.Error()); len(known.Entries) > 0 {
 			fix = x.filled(known.Entries[0].Fix)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mcpctl/mcpctl/internal/desktop"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // Desktop is the MCP clients of a machine, and the means to look at them.
@@ -44,7 +45,7 @@ func (d Desktop) Examine() []Check {
 	if len(checks) == 0 {
 		detail := "no configuration of a client has an entry for mcpctl bridge"
 		if d.URL != "" {
-			detail += " " + d.URL
+			detail += " " + redact.URL(d.URL)
 		}
 		checks = append(checks, Check{ID: "clients", Name: "MCP clients", Status: Skip, Detail: detail})
 	}
@@ -59,7 +60,7 @@ type signIns struct {
 }
 
 // signInID is the id of the check of an address.
-func signInID(url string) string { return "sign-in:" + url }
+func signInID(url string) string { return "sign-in:" + redact.URL(url) }
 
 func (s *signIns) add(url, client string) {
 	if s.clients == nil {
@@ -78,7 +79,7 @@ func (s *signIns) checks() []Check {
 	for _, url := range s.urls {
 		checks = append(checks, Check{
 			ID: signInID(url), Name: "sign-in", Status: Fail, SignIn: true,
-			Detail: oneLine("nobody has signed in to " + url + ", which " + strings.Join(s.clients[url], ", ") + " can't use without"), Fix: oneLine("mcpctl login " + url),
+			Detail: oneLine("nobody has signed in to " + redact.URL(url) + ", which " + strings.Join(s.clients[url], ", ") + " can't use without"), Fix: oneLine("mcpctl login " + redact.URL(url)),
 		})
 	}
 	return checks
@@ -103,12 +104,12 @@ func (d Desktop) config(config desktop.Config, missing *signIns) (f finding, bec
 		}
 		if _, err := d.Find(s.Command); err != nil {
 			faults = append(faults, fmt.Sprintf("the entry %q starts %s, which is not there", s.Name, s.Command))
-			fixes = append(fixes, fmt.Sprintf("mcpctl install %s %s --name %s --force", config.Client.ID, url, s.Name))
+			fixes = append(fixes, fmt.Sprintf("mcpctl install %s %s --name %s --force", config.Client.ID, redact.URL(url), s.Name))
 			continue
 		}
 		if d.SignedIn != nil && !d.SignedIn(url) && !slices.ContainsFunc(s.Args, withoutSignIn) {
 			missing.add(url, config.Client.Name)
-			waiting = append(waiting, fmt.Sprintf("the entry %q is for %s", s.Name, url))
+			waiting = append(waiting, fmt.Sprintf("the entry %q is for %s", s.Name, redact.URL(url)))
 			because = signInID(url)
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/catalogue"
 	"github.com/mcpctl/mcpctl/internal/entra"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // exchange is a request that was answered while discovering.
@@ -111,7 +112,7 @@ func (x *examination) resource(context.Context) finding {
 	case errors.Is(x.foundErr, entra.ErrUntrustedMetadata):
 		return fail(fix, "%s", reason(x.foundErr))
 	case x.found.Resource != x.URL:
-		return fail(fix, "the server names itself %q, and the address is %q: clients that compare the two refuse to sign in", x.found.Resource, x.URL)
+		return fail(fix, "the server names itself %q, and the address is %q: clients that compare the two refuse to sign in", redact.URL(x.found.Resource), redact.URL(x.URL))
 	}
 	return ok("the server names itself as typed")
 }
@@ -123,7 +124,7 @@ func (x *examination) settings(context.Context) finding {
 	case x.open():
 		return noSignIn
 	case x.foundErr != nil:
-		return fail("For servers with another sign-in: mcpctl bridge "+x.URL+" --header 'Authorization: …'", "%s", reason(x.foundErr))
+		return fail("For servers with another sign-in: mcpctl bridge "+redact.URL(x.URL)+" --header 'Authorization: …'", "%s", reason(x.foundErr))
 	}
 	scopes, err := x.found.RequestScopes(nil)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/netconf"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // wellKnown is RFC 9728's well-known path.
@@ -26,7 +27,7 @@ func (x *examination) address(context.Context) finding {
 		return fail("Use the address that the server's operator gave you, with https://", "it can't be read")
 	}
 	x.u = u
-	return ok("%s", u.Redacted())
+	return ok("%s", redact.URL(x.URL))
 }
 
 func (x *examination) network(ctx context.Context) finding {
@@ -99,7 +100,7 @@ func (x *examination) connect(ctx context.Context) finding {
 	case errors.As(err, &own) && x.scripted: // what it advises is what to do
 		err = own.Err
 	case own != nil:
-		return fail("Check the network and the proxy, then: mcpctl doctor "+x.URL, "%s", strings.TrimSuffix(own.Text, "."))
+		return fail("Check the network and the proxy, then: mcpctl doctor "+redact.URL(x.URL), "%s", strings.TrimSuffix(own.Text, "."))
 	}
 	return fail(x.unreached("Check host and port, the network or VPN, and that the server is running"), "%s can't be connected to: %s", x.u.Host, reason(bare(err)))
 }

@@ -8,11 +8,12 @@ import (
 
 	"github.com/mcpctl/mcpctl/internal/entra"
 	"github.com/mcpctl/mcpctl/internal/profile"
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // login is the command that signs in.
 func (x *examination) login() string {
-	command := "mcpctl login " + x.URL
+	command := "mcpctl login " + redact.URL(x.URL)
 	if ca := x.devCA(); ca != "" {
 		command += " --dev-ca " + ca
 	}
@@ -26,7 +27,7 @@ func (x *examination) without() bool {
 
 // filled puts the server's address into a text of the catalogue.
 func (x *examination) filled(text string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(text, "mcpctl login URL", x.login()), "URL", x.URL)
+	return strings.ReplaceAll(strings.ReplaceAll(text, "mcpctl login URL", x.login()), "URL", redact.URL(x.URL))
 }
 
 func (x *examination) signedIn(context.Context) finding {
@@ -39,7 +40,7 @@ func (x *examination) signedIn(context.Context) finding {
 	case errors.As(x.profileErr, &missing):
 		f := fail(x.login(), "nobody has signed in to this address")
 		if missing.Suggestion != "" {
-			f = fail("Use that address, or: "+x.login(), "nobody has signed in to this address, but to %s", missing.Suggestion)
+			f = fail("Use that address, or: "+x.login(), "nobody has signed in to this address, but to %s", redact.URL(missing.Suggestion))
 		}
 		f.signIn = true
 		return f

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // A variant is one of the addresses at which clients look for metadata.
@@ -61,7 +63,7 @@ func (x *examination) variants(ctx context.Context) finding {
 		case v.foreign:
 			odd = append(odd, path+" "+what)
 			if fix == "" {
-				fix = "For whoever runs the reverse proxy: answer what the server does not have with HTTP 404 and no page. Then: curl -i " + v.url.String()
+				fix = "For whoever runs the reverse proxy: answer what the server does not have with HTTP 404 and no page. Then: curl -i " + redact.URL(v.url.String())
 			}
 		default:
 			odd, fix = append(odd, path+" "+what), x.passOn()
@@ -110,5 +112,5 @@ func (x *examination) variant(ctx context.Context, v variant) (what string, grav
 // ones.
 func (x *examination) passOn() string {
 	return fmt.Sprintf("For whoever runs the reverse proxy: pass %s and all below it to the server, path unchanged. nginx: location ^~ %s { proxy_pass http://SERVER; } "+
-		"Kubernetes Ingress: path: %s, pathType: Prefix, and no rewrite-target. Then: curl -i %s", wellKnown, wellKnown, wellKnown, variants(x.u)[0].url)
+		"Kubernetes Ingress: path: %s, pathType: Prefix, and no rewrite-target. Then: curl -i %s", wellKnown, wellKnown, wellKnown, redact.URL(variants(x.u)[0].url.String()))
 }

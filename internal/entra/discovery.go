@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // ErrNotEntra reports an MCP server whose metadata names no authority that
@@ -53,17 +55,17 @@ type Discovery struct {
 // [ErrTemplatedTenant] if neither names a tenant.
 func (d Discovery) Authority(tenant, devCA string) (Authority, error) {
 	if d.authority == "" {
-		return Authority{}, fmt.Errorf("%s: %w", d.URL, ErrNotEntra)
+		return Authority{}, fmt.Errorf("%s: %w", redact.URL(d.URL), ErrNotEntra)
 	}
 	u, err := url.Parse(d.authority)
 	if err != nil {
-		return Authority{}, fmt.Errorf("reading the authority of %s: %w", d.URL, err)
+		return Authority{}, fmt.Errorf("reading the authority of %s: %w", redact.URL(d.URL), err)
 	}
 	if tenant == "" {
 		tenant = d.Tenant
 	}
 	if tenant == "" {
-		return Authority{}, fmt.Errorf("%s accepts sign-ins of several tenants: name yours with --tenant: %w", d.URL, ErrTemplatedTenant)
+		return Authority{}, fmt.Errorf("%s accepts sign-ins of several tenants: name yours with --tenant: %w", redact.URL(d.URL), ErrTemplatedTenant)
 	}
 	return ParseAuthority("https://"+u.Host+"/"+url.PathEscape(tenant), devCA)
 }
@@ -114,7 +116,7 @@ func Discover(ctx context.Context, client Doer, rawURL string) (Discovery, error
 			d.AuthRequired = false // it understood, and disliked something else
 			return d, nil
 		default:
-			return d, fmt.Errorf("%s does not answer like an MCP endpoint (HTTP %d): check the address", rawURL, answered.status)
+			return d, fmt.Errorf("%s does not answer like an MCP endpoint (HTTP %d): check the address", redact.URL(rawURL), answered.status)
 		}
 	}
 	d.MetadataURL, d.Resource, d.AuthorizationServers = from, m.Resource, m.AuthorizationServers
@@ -131,7 +133,7 @@ func Discover(ctx context.Context, client Doer, rawURL string) (Discovery, error
 	d.authority, d.Tenant = pickAuthority(m.AuthorizationServers)
 	if d.authority == "" {
 		return d, fmt.Errorf("%s signs people in at %s: %w; for servers with other sign-in use mcpctl bridge --header",
-			rawURL, clip(strings.Join(m.AuthorizationServers, ", ")), ErrNotEntra)
+			redact.URL(rawURL), clip(strings.Join(m.AuthorizationServers, ", ")), ErrNotEntra)
 	}
 	return d, nil
 }
@@ -244,13 +246,13 @@ func parseResource(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "":
-		return nil, fmt.Errorf("%q is not an address: expected https://HOST/PATH", clip(raw))
+		return nil, fmt.Errorf("%q is not an address: expected https://HOST/PATH", clip(redact.URL(raw)))
 	case u.User != nil:
 		return nil, errors.New("an MCP server's address takes no user name or password")
 	case u.Scheme == "http" && !isLoopbackHost(u.Hostname()):
 		return nil, fmt.Errorf("%s must be reached over https: a token must not cross a network in the clear", u.Host)
 	case u.Scheme != "https" && u.Scheme != "http":
-		return nil, fmt.Errorf("%q must start with https://", clip(raw))
+		return nil, fmt.Errorf("%q must start with https://", clip(redact.URL(raw)))
 	}
 	u.Fragment, u.RawFragment = "", ""
 	return u, nil

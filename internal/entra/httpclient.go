@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 const (
@@ -158,6 +161,9 @@ func (c *HTTPClient) once(req *http.Request, attempt int) (*http.Response, []byt
 		req.Body = body
 	}
 	resp, err := c.client.Do(req)
+	if failed := (*url.Error)(nil); errors.As(err, &failed) {
+		failed.URL = redact.URL(failed.URL) // it is about to be shown
+	}
 	if err != nil {
 		return nil, nil, err
 	}

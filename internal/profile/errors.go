@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 var (
@@ -26,13 +28,13 @@ type NotFoundError struct {
 }
 
 func (e *NotFoundError) Error() string {
-	text := fmt.Sprintf("nobody has signed in to %s (looked in %s)", e.URL, e.Dir)
+	text := fmt.Sprintf("nobody has signed in to %s (looked in %s)", redact.URL(e.URL), e.Dir)
 	if e.Suggestion != "" {
-		text += "; did you mean " + e.Suggestion + "? If not,"
+		text += "; did you mean " + redact.URL(e.Suggestion) + "? If not,"
 	} else {
 		text += ";"
 	}
-	return text + " run: mcpctl login " + quote(e.URL)
+	return text + " run: mcpctl login " + quote(redact.URL(e.URL))
 }
 
 // Is matches [ErrNotFound].

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // Version is the version of the file format that this package writes. Fields
@@ -86,13 +88,13 @@ func parse(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Hostname() == "" || u.Opaque != "":
-		return nil, fmt.Errorf("%q is not an address: expected https://HOST/PATH", clip(raw))
+		return nil, fmt.Errorf("%q is not an address: expected https://HOST/PATH", clip(redact.URL(raw)))
 	case !strings.EqualFold(u.Scheme, "https") && !strings.EqualFold(u.Scheme, "http"):
-		return nil, fmt.Errorf("%q must start with https://", clip(raw))
+		return nil, fmt.Errorf("%q must start with https://", clip(redact.URL(raw)))
 	case u.User != nil:
 		return nil, errors.New("an MCP server's address takes no user name or password")
 	case strings.ContainsAny(u.Host, "%<>\"`\\^{|} "):
-		return nil, fmt.Errorf("%q has a malformed host", clip(raw))
+		return nil, fmt.Errorf("%q has a malformed host", clip(redact.URL(raw)))
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
 	u.Host = strings.ToLower(u.Host)
@@ -150,10 +152,10 @@ func (p Profile) check() error {
 		return err
 	}
 	if canonical != p.URL {
-		return fmt.Errorf("url %q is not in canonical form", clip(p.URL))
+		return fmt.Errorf("url %q is not in canonical form", clip(redact.URL(p.URL)))
 	}
 	if origin, err := Origin(p.URL); err != nil || origin != p.Origin {
-		return fmt.Errorf("origin %q is not that of %s", clip(p.Origin), p.URL)
+		return fmt.Errorf("origin %q is not that of %s", clip(p.Origin), redact.URL(p.URL))
 	}
 	if strings.Contains(p.Network.Proxy, "@") {
 		return errors.New("the proxy's address holds a user name or password, and profiles hold no secret")

@@ -127,8 +127,8 @@ func TestUnknownURLSaysWhatToType(t *testing.T) {
 	if err := s.Delete("https://mcp.contoso.com/mcp"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("deleting: %v", err)
 	}
-	want := "login 'https://mcp.contoso.com/mcp?a=1&b=$(x)'\\'''"
-	if _, err = s.Load("https://mcp.contoso.com/mcp?a=1&b=$(x)'"); runtime.GOOS != "windows" && !strings.HasSuffix(err.Error(), want) {
+	want := "login 'https://mcp.contoso.com/mcp$(x)'\\''?…'"
+	if _, err = s.Load("https://mcp.contoso.com/mcp$(x)'?a=1&key=SECRET"); runtime.GOOS != "windows" && !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("an address that a shell would take apart: %v", err)
 	}
 

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mcpctl/mcpctl/internal/redact"
 )
 
 // DirVariable names the environment variable that replaces the directory of
@@ -116,7 +118,7 @@ func (s *Store) Load(url string) (Profile, error) {
 		return Profile{}, &NotFoundError{URL: canonical, Dir: s.dir, Suggestion: s.near(canonical)}
 	}
 	if err == nil && p.URL != canonical {
-		return Profile{}, &CorruptError{Path: path, Err: fmt.Errorf("it is about %s instead of %s", p.URL, canonical)}
+		return Profile{}, &CorruptError{Path: path, Err: fmt.Errorf("it is about %s instead of %s", redact.URL(p.URL), redact.URL(canonical))}
 	}
 	return p, err
 }

@@ -47,7 +47,7 @@ func (o ClientOptions) withDefaults() (ClientOptions, error) {
 		return o, fmt.Errorf("reading the server's address: %w", err)
 	}
 	if (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
-		return o, fmt.Errorf("the server's address %q is not an http or https URL", u.Redacted())
+		return o, fmt.Errorf("the server's address %q is not an http or https URL", u.Scheme+"://"+u.Host)
 	}
 	if o.Deliver == nil {
 		return o, errors.New("wire: ClientOptions.Deliver is missing")
