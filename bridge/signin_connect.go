@@ -166,8 +166,11 @@ func (s *signIn) lose(err error) {
 	s.stamp = "" // somebody may have signed in since the rejected request: look once
 	s.out(err)
 	legacy := s.client.initialize != nil
+	asked := !legacy || s.client.initialized != nil
 	s.mu.Unlock()
-	s.start(func() { s.announce(s.ctx, legacy) })
+	if asked {
+		s.start(func() { s.announce(s.ctx, legacy) })
+	}
 }
 
 // Pauses between looks at what may have changed.

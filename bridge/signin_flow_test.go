@@ -75,3 +75,21 @@ func TestStepUpUnderWayWhenTheSignInEnds(t *testing.T) {
 		}
 	})
 }
+
+// A client whose initialize has shown that a sign-in is needed is told of no
+// change: it has not asked for anything yet.
+func TestNothingChangesForANewClient(t *testing.T) {
+	for range 300 { // it takes bad luck
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(t, &signer{token: "t"})
+			d.remote.failBy(func(wire.Frame) error { return &signInError{errNobody} })
+			d.signer.mu.Lock()
+			d.signer.slow = time.Millisecond
+			d.signer.mu.Unlock()
+			d.send(initPlain)
+			d.send(inited)
+			d.expect(`"id":0`, `"result"`)
+			d.silent(time.Millisecond)
+		})
+	}
+}
