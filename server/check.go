@@ -80,6 +80,7 @@ func Check(ctx context.Context, opts CheckOptions) []CheckResult {
 		c.upstream(ctx, up)
 	}
 	c.groups(ctx)
+	c.policy()
 	c.metadata(ctx)
 	return c.results
 }

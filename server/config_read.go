@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -39,8 +40,11 @@ func ParseConfig(name string, data []byte) (Config, error) {
 		return Config{}, fmt.Errorf("finding the configuration's folder: %w", err)
 	}
 	r := &configReader{yamlReader: yamlReader{places: map[string]place{}}, dir: dir}
+	data = bytes.TrimPrefix(data, []byte(utf8Mark))
 	if len(data) > maxConfigBytes {
 		r.fault(place{}, "", fmt.Sprintf("the file is larger than %s", Size(maxConfigBytes)), "Is this the right file?")
+	} else if isUTF16(data) {
+		r.fault(place{}, "", "the file is in UTF-16", "Save it as UTF-8: editors on Windows ask for the encoding in \"Save as\", PowerShell takes -Encoding utf8")
 	} else if body := r.document(data); body != nil {
 		r.root(body)
 		if body.Type() == ast.MappingType {
@@ -51,6 +55,19 @@ func ParseConfig(name string, data []byte) (Config, error) {
 		return Config{}, &ConfigError{File: name, Faults: r.sorted()}
 	}
 	return r.cfg, nil
+}
+
+// utf8Mark is what editors on Windows put before UTF-8 (the byte order mark, U+FEFF).
+const utf8Mark = "\xef\xbb\xbf"
+
+// isUTF16 reports text in UTF-16, which begins with a byte order mark or, as YAML
+// begins with a character of ASCII, has a zero beside that.
+func isUTF16(data []byte) bool {
+	if len(data) < 2 {
+		return false
+	}
+	mark := string(data[:2])
+	return mark == "\xff\xfe" || mark == "\xfe\xff" || (data[0] == 0) != (data[1] == 0)
 }
 
 // document returns the one document of the file, nil where that is a fault.

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"flag"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/mcpctl/mcpctl/server"
 	"github.com/mcpctl/mcpctl/server/gateway"
@@ -271,6 +273,10 @@ func TestValues(t *testing.T) {
 		{"rate limit", "", "limits: {requests_per_minute: 600, burst: 20, concurrent_requests: 8, tools: [{tool: a, requests_per_minute: 6}]}", ""},
 		{"tool limit without tool", "", "limits: {tools: [{requests_per_minute: 6}]}", "limits.tools[0].tool: this is missing"},
 		{"cache", "", "cache: [{tool: a, ttl: 30s}, {resource: 'a://*', ttl: 1m, public: true}]", ""},
+		{"limit of one of several upstreams' tools", builtin, builtin + "  - {name: b, builtin: [whoami]}\nlimits: {tools: [{tool: b__whoami, requests_per_minute: 6}]}\ncache: [{tool: b__x__y, ttl: 30s}, {resource: 'a://*', ttl: 30s}]\n", ""},
+		{"limit of none of several upstreams' tools", builtin, builtin + "  - {name: b, builtin: [whoami]}\nlimits: {tools: [{tool: whoami, requests_per_minute: 6}]}\n", "limits.tools[0].tool: no client sees a tool of this name"},
+		{"cache of an upstream that is not there", builtin, builtin + "  - {name: b, builtin: [whoami]}\ncache: [{tool: c__whoami, ttl: 30s}]\n", "cache[0].tool: no client sees a tool of this name"},
+		{"cache of an upstream's nothing", builtin, builtin + "  - {name: b, builtin: [whoami]}\ncache: [{tool: b__, ttl: 30s}]\n", "cache[0].tool: no client sees a tool of this name"},
 		{"cache for nothing", "", "cache: [{ttl: 30s}]", "cache[0]: a rule is about either a tool or a resource"},
 		{"cache without ttl", "", "cache: [{tool: a}]", "cache[0].ttl: this is missing"},
 		{"policy", "", "policy: [{allow: 'tool.annotations.readOnlyHint'}, {name: w, allow: 'true', scopes: [Tools.Write]}]", ""},
@@ -323,6 +329,31 @@ func TestReadConfigSaysWhatIsMissing(t *testing.T) {
 	_, err := server.ReadConfig(filepath.Join(t.TempDir(), "none.yaml"))
 	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "none.yaml") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Editors on Windows put a byte order mark before UTF-8, or write UTF-16.
+func TestEncodings(t *testing.T) {
+	if _, faults := parse(t, "\ufeffdrain_timeout: 3s\n"+minimal); len(faults) > 0 {
+		t.Errorf("with a byte order mark: %v", faults)
+	}
+	if _, faults := parse(t, "\ufeffx: 3s\n"+minimal); len(faults) != 1 || faults[0].Line != 1 || faults[0].Column != 1 || faults[0].Key != "x" {
+		t.Errorf("a fault after a byte order mark: %+v", faults)
+	}
+	wide := func(order binary.AppendByteOrder, text string) (raw string) {
+		var b []byte
+		for _, unit := range utf16.Encode([]rune(text)) {
+			b = order.AppendUint16(b, unit)
+		}
+		return string(b)
+	}
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		for _, mark := range []string{"", "\ufeff"} {
+			_, faults := parse(t, wide(order, mark+strings.TrimSpace(minimal)))
+			if len(faults) != 1 || !strings.HasPrefix(faults[0].String(), "the file is in UTF-16. Save it as UTF-8") {
+				t.Errorf("UTF-16, %v, mark %q: %v", order, mark, faults)
+			}
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ func (r *configReader) checkTogether() {
 	r.checkAddresses()
 	r.checkEntra()
 	r.checkUpstreams()
+	r.checkToolNames()
 	r.checkEvidence()
 }
 
