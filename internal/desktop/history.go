@@ -90,8 +90,14 @@ func (h History) plan(c Config, edit func(doc []byte, earlier [][]byte) ([]byte,
 
 // Apply makes the change, after a copy of the file as it was. It begins anew if
 // another program changes the file meanwhile; if that goes on, the error is
-// [ErrChanged] and the file is the other's.
+// [ErrChanged] and the file is the other's. Others that use the same history
+// wait for each other.
 func (h History) Apply(c Config, edit func(doc []byte, earlier [][]byte) ([]byte, error)) (Change, error) {
+	unlock, err := h.lock()
+	if err != nil {
+		return Change{Config: c}, fmt.Errorf("writing %s: %w", c.Path, err)
+	}
+	defer unlock()
 	for attempt := 1; ; attempt++ {
 		change, f, err := h.plan(c, edit)
 		if err != nil || !change.Changed() {
@@ -142,6 +148,7 @@ func digest(data []byte) string {
 }
 
 // save writes the copy first: a record without its copy would be of no use.
+// Where one of them can't be written neither is left.
 func (h History) save(r *record, data []byte) error {
 	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
 		return err
@@ -156,17 +163,24 @@ func (h History) save(r *record, data []byte) error {
 		if err != nil {
 			return err
 		}
-		_, err = out.Write(data)
-		if err = errors.Join(err, out.Close()); err != nil {
-			return err
-		}
 		r.Time, r.name = r.Time.Add(time.Duration(i)), name+".json"
-		text, err := json.Marshal(r)
-		if err != nil {
-			return err
+		_, err = out.Write(data)
+		if err = errors.Join(err, out.Close()); err == nil {
+			err = r.save()
 		}
-		return os.WriteFile(r.name, append(text, '\n'), 0o600)
+		if err != nil {
+			h.forget(*r)
+		}
+		return err
 	}
+}
+
+func (r record) save() error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(r.name, append(text, '\n'), 0o600)
 }
 
 func (h History) forget(r record) {
@@ -274,8 +288,14 @@ func (h History) PlanUndo(client string) (Undo, error) {
 	return Undo{}, ErrNothingToUndo
 }
 
-// Apply writes the file as it was, and forgets the change.
+// Apply writes the file as it was, and forgets the change. The error is
+// [ErrChanged] if the file has changed since the plan was made.
 func (u Undo) Apply() error {
+	unlock, err := u.history.lock()
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", u.Config.Path, err)
+	}
+	defer unlock()
 	if u.Changed() {
 		if err := u.file.replace(u.After, u.Config.Scope == User); err != nil {
 			return fmt.Errorf("writing %s: %w", u.Config.Path, err)
