@@ -113,11 +113,16 @@ type Limits struct {
 	SessionsPerUser int  `yaml:"sessions_per_user"` // over each transport; 100
 	// Of all users together, for each transport; zero is the default of
 	// wire.FrontOptions.
-	Sessions        int           `yaml:"sessions"`
-	SessionIdle     time.Duration `yaml:"session_idle"`
-	PendingRequests int           `yaml:"pending_requests"` // without an answer, of one session
-	Queue           int           `yaml:"queue"`            // messages waiting on one stream
-	EventBytes      Size          `yaml:"event_bytes"`      // kept for a client that is away
+	Sessions    int           `yaml:"sessions"`
+	SessionIdle time.Duration `yaml:"session_idle"`
+	// Of each upstream that is a command: of all users together, and of one; zero
+	// is the default of gateway.ProcessBounds.
+	Processes        int `yaml:"processes"`
+	ProcessesPerUser int `yaml:"processes_per_user"`
+
+	PendingRequests int  `yaml:"pending_requests"` // without an answer, of one session
+	Queue           int  `yaml:"queue"`            // messages waiting on one stream
+	EventBytes      Size `yaml:"event_bytes"`      // kept for a client that is away
 	// Token is the largest token; the header has as much room again and 32 KiB.
 	Token Size `yaml:"token"`
 	// What one user may ask for; without bounds when zero.

@@ -38,6 +38,8 @@ func (r *configReader) root(n ast.Node) {
 			field{"sessions_per_user", r.integer(&c.Limits.SessionsPerUser, 1, 10_000)},
 			field{"sessions", r.integer(&c.Limits.Sessions, 1, 1_000_000)},
 			field{"session_idle", r.duration(&c.Limits.SessionIdle, time.Minute, 7*24*time.Hour)},
+			field{"processes", r.integer(&c.Limits.Processes, 1, 100_000)},
+			field{"processes_per_user", r.integer(&c.Limits.ProcessesPerUser, 1, 10_000)},
 			field{"pending_requests", r.integer(&c.Limits.PendingRequests, 1, 1_000_000)},
 			field{"queue", r.integer(&c.Limits.Queue, 16, 1<<16)},
 			field{"event_bytes", r.size(&c.Limits.EventBytes, 1<<10, 1<<30)},

@@ -71,7 +71,7 @@ func TestExampleIsValidWithItsComments(t *testing.T) {
 		"# cloud:", "cloud:", "# required_roles:", "required_roles:", "# allowed_clients:", "allowed_clients:",
 		"# dir: /srv", "dir: .", "# env:\n    #  ", "env:\n     ", "# process:", "process:", "# idle_stop:", "idle_stop:",
 		"# limits:", "limits:", "#   body:", "  body:", "#   #", "  #", "#   sessions_per_user:", "  sessions_per_user:",
-		"#   sessions:", "  sessions:", "#   session_idle:", "  session_idle:", "#   pending_requests:", "  pending_requests:", "#   queue:", "  queue:",
+		"#   sessions:", "  sessions:", "#   session_idle:", "  session_idle:", "#   processes:", "  processes:", "#   processes_per_user:", "  processes_per_user:", "#   pending_requests:", "  pending_requests:", "#   queue:", "  queue:",
 		"#   event_bytes:", "  event_bytes:", "#   token:", "  token:", "#   requests_per_minute:", "  requests_per_minute:", "#   burst:", "  burst:",
 		"#   concurrent_requests:", "  concurrent_requests:", "#   tools:", "  tools:", "#     - {tool:", "    - {tool:",
 		"# policy:", "policy:", "# cache:", "cache:", "#   - {", "  - {", "#   - allow", "  - allow",
@@ -97,7 +97,8 @@ func TestExampleIsValidWithItsComments(t *testing.T) {
 			Env: map[string]string{"LOG_LEVEL": "info"}, Process: "per-user", IdleStop: 10 * time.Minute,
 		}},
 		Limits: server.Limits{
-			Body: 8 << 20, SessionsPerUser: 100, Sessions: 10_000, SessionIdle: 30 * time.Minute, PendingRequests: 8192, Queue: 256,
+			Body: 8 << 20, SessionsPerUser: 100, Sessions: 10_000, SessionIdle: 30 * time.Minute, Processes: 100, ProcessesPerUser: 10,
+			PendingRequests: 8192, Queue: 256,
 			EventBytes: 4 << 20, Token: 32 << 10, RequestsPerMinute: 600, Burst: 100, ConcurrentRequests: 20,
 			Tools: []server.ToolLimit{{Tool: "search", RequestsPerMinute: 60, ConcurrentRequests: 10}},
 		},

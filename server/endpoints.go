@@ -31,7 +31,8 @@ type settings struct {
 	limits gateway.LimitOptions
 	cache  []gateway.CacheRule
 
-	sessions wire.SessionBounds
+	sessions  wire.SessionBounds
+	processes gateway.ProcessBounds
 }
 
 func newSettings(c Config) (*settings, error) {
@@ -41,7 +42,8 @@ func newSettings(c Config) (*settings, error) {
 	}
 	return &settings{
 		policy: rules, limits: c.limitOptions(), cache: c.cacheRules(),
-		sessions: wire.SessionBounds{All: c.Limits.Sessions, PerOwner: c.Limits.SessionsPerUser, IdleTTL: c.Limits.SessionIdle},
+		sessions:  wire.SessionBounds{All: c.Limits.Sessions, PerOwner: c.Limits.SessionsPerUser, IdleTTL: c.Limits.SessionIdle},
+		processes: gateway.ProcessBounds{All: c.Limits.Processes, PerOwner: c.Limits.ProcessesPerUser},
 	}, nil
 }
 
@@ -73,7 +75,7 @@ func (s *Server) openEndpoints(upstreams []namedUpstream, version string) (err e
 	if e.replica, err = gateway.NewReplica(gateway.ReplicaOptions{Store: e.store, Caller: carriedCaller{}, Logger: s.log}); err != nil {
 		return err
 	}
-	s.onReload([]string{"policy", "cache", "limits.requests_per_minute", "limits.burst", "limits.concurrent_requests", "limits.tools", "limits.sessions_per_user", "limits.sessions", "limits.session_idle", "upstreams[].requests_per_minute", "upstreams[].concurrent_requests"},
+	s.onReload([]string{"policy", "cache", "limits.requests_per_minute", "limits.burst", "limits.concurrent_requests", "limits.tools", "limits.sessions_per_user", "limits.sessions", "limits.session_idle", "limits.processes", "limits.processes_per_user", "upstreams[].requests_per_minute", "upstreams[].concurrent_requests"},
 		func(_, next Config) (func(), error) {
 			changed, err := newSettings(next)
 			return func() { e.settings.Store(changed) }, err

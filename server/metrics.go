@@ -139,7 +139,7 @@ func (m *metrics) recorded(r gateway.Record) {
 // reasonOf is a label for the rule that denied: policies have any number.
 func reasonOf(rule string) string {
 	switch rule {
-	case "rate-limit", "concurrency-limit":
+	case "rate-limit", "concurrency-limit", "process-limit":
 		return rule
 	}
 	return "policy"

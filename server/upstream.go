@@ -99,6 +99,7 @@ func (s *Server) openCommand(up Upstream) (gateway.Upstream, error) {
 	}
 	processes, err := gateway.NewProcesses(gateway.ProcessOptions{
 		Start: start, Process: gateway.Process(up.Process), Owner: principal, IdleStop: up.IdleStop, Logger: log,
+		Bounds: func() gateway.ProcessBounds { return s.endpoints.settings.Load().processes },
 	})
 	if err != nil {
 		return nil, err

@@ -183,8 +183,9 @@ func wroteRequest(ctx context.Context) {
 
 func (r *connRemote) write(ctx context.Context, f wire.Frame) error {
 	err := r.conn.Write(ctx, f)
-	if err == nil || ctx.Err() != nil {
-		return err
+	var refusal *wire.Refusal
+	if err == nil || ctx.Err() != nil || errors.As(err, &refusal) {
+		return err // a refusal says nothing of the server
 	}
 	return fmt.Errorf("%w: %w", ErrGone, err) // a process says how it exited
 }

@@ -73,13 +73,12 @@ func (a *Aggregate) each(ctx context.Context, members []*member, timeout time.Du
 func (m *member) askWithin(ctx context.Context, timeout time.Duration, f wire.Frame) outcome {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	remote, number, err := m.session(ctx)
+	var answer wire.Frame
+	err := m.use(ctx, func(remote wire.Remote) (err error) {
+		answer, err = m.ask(ctx, remote, f)
+		return err
+	})
 	if err != nil {
-		return outcome{member: m, err: err}
-	}
-	answer, err := m.ask(ctx, remote, f)
-	if err != nil {
-		m.failed(number, err)
 		if ctx.Err() != nil && context.Cause(ctx) == context.DeadlineExceeded { //nolint:errorlint // the cause itself
 			err = fmt.Errorf("%w: none within %s", errSlow, timeout)
 		}

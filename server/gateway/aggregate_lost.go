@@ -10,6 +10,24 @@ import (
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
 
+// use makes an exchange over the member's connection; over a new one where the
+// process behind the old one has made room for others, and so got nothing of it.
+func (m *member) use(ctx context.Context, exchange func(wire.Remote) error) error {
+	for again := false; ; again = true {
+		remote, number, err := m.session(ctx)
+		if err != nil {
+			return err
+		}
+		if err = exchange(remote); err == nil {
+			return nil
+		}
+		m.failed(number, err)
+		if again || !errors.Is(err, errMadeRoom) {
+			return err
+		}
+	}
+}
+
 // failed drops a connection that an exchange has found to be of no use any more.
 func (m *member) failed(number int, err error) {
 	if !lost(err) {
@@ -44,7 +62,7 @@ func (m *member) end(remote wire.Remote) {
 
 // lost reports errors after which a connection is of no use.
 func lost(err error) bool {
-	for _, end := range []error{era.ErrGone, wire.ErrSessionLost, wire.ErrStreamEnded, wire.ErrClosed, io.EOF, io.ErrClosedPipe} {
+	for _, end := range []error{era.ErrGone, wire.ErrSessionLost, wire.ErrStreamEnded, wire.ErrClosed, io.EOF, io.ErrClosedPipe, errMadeRoom, errRefusedStart} {
 		if errors.Is(err, end) {
 			return true
 		}
@@ -61,16 +79,22 @@ func (m *member) keepListening(ctx context.Context) {
 	defer context.AfterFunc(life, cancel)()
 	for failures := 0; ctx.Err() == nil; {
 		m.agg.mu.Lock()
-		remote, number, turned := m.remote, m.number, m.turned
+		remote, number, turned, asleep := m.remote, m.number, m.turned, errors.Is(m.fault, errMadeRoom)
 		m.agg.mu.Unlock()
 		var err error
-		if remote == nil {
-			_, _, err = m.session(ctx)
-		} else {
+		switch {
+		case remote != nil:
 			err = remote.Listen(ctx)
 			m.failed(number, err)
+		case !asleep:
+			_, _, err = m.session(ctx)
 		}
 		switch {
+		case remote == nil && asleep: // to listen would take the room of others: a request opens it
+			select {
+			case <-turned:
+			case <-ctx.Done():
+			}
 		case remote != nil && (err == nil || errors.Is(err, wire.ErrNoListen)): // there is nothing to hear
 			failures = 0
 			select {

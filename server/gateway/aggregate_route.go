@@ -99,12 +99,7 @@ func (a *Aggregate) pass(ctx context.Context, m *member, f, out wire.Frame, uri 
 	if err := a.admit(key, r); err != nil {
 		return err
 	}
-	remote, number, err := m.session(ctx)
-	if err == nil {
-		if err = remote.Exchange(ctx, out); err != nil {
-			m.failed(number, err)
-		}
-	}
+	err := m.use(ctx, func(remote wire.Remote) error { return remote.Exchange(ctx, out) })
 	delivered := a.dismiss(key, r)
 	switch {
 	case delivered:

@@ -119,7 +119,7 @@ const cancelGrace = 2 * time.Second
 // Serve relays one session until it ends; it is wire.FrontOptions.Serve.
 func (g *Gateway) Serve(ctx context.Context, client *wire.Session) {
 	log := g.opts.Logger.With("session", shorten(client.ID()))
-	r := &relay{gateway: g, client: client, log: log, open: map[string]*request{}, progress: map[string]*request{}, refusals: map[string]*wire.Refusal{}, over: make(chan struct{})}
+	r := &relay{gateway: g, client: client, log: log, open: map[string]*request{}, progress: map[string]*request{}, refusals: map[string]*wire.Refusal{}, over: make(chan struct{}), stirred: make(chan struct{})}
 	defer r.abandon()
 	upstream, err := wire.NewClientConn(wire.ClientConnOptions{
 		Explain: r.explain, MaxInFlight: maxInFlight, CancelGrace: cancelGrace, Logger: log,

@@ -33,7 +33,8 @@ type mux struct {
 	subscribing chan struct{}   // holds a token while nobody changes subscriptions
 
 	mu      sync.Mutex
-	last    int64 // of the ids given to requests
+	last    int64     // of the ids given to requests
+	used    time.Time // when somebody last asked or was answered
 	clients map[*muxClient]struct{}
 	recent  *muxClient          // the client that wrote last
 	calls   map[string]*muxCall // by the id that the upstream knows
@@ -88,7 +89,7 @@ func newMux(conn wire.Conn, strangers bool, log *slog.Logger, onEnd func()) *mux
 	m := &mux{
 		conn: conn, strangers: strangers, log: log, patience: ownPatience, onEnd: onEnd,
 		replies: make(chan wire.Frame, 64), subscribing: make(chan struct{}, 1),
-		clients: map[*muxClient]struct{}{}, calls: map[string]*muxCall{}, asked: map[string]question{}, theirs: newBelongings(),
+		clients: map[*muxClient]struct{}{}, calls: map[string]*muxCall{}, asked: map[string]question{}, theirs: newBelongings(), used: time.Now(),
 	}
 	if strangers {
 		m.patience = strangerPatience
@@ -141,7 +142,9 @@ func (m *mux) read() {
 		err = wire.ErrClosed
 	}
 	m.mu.Lock()
-	m.err = err
+	if m.err == nil {
+		m.err = err
+	}
 	for c := range m.clients {
 		c.leave(err)
 	}

@@ -143,8 +143,8 @@ func (c *muxClient) Write(ctx context.Context, f wire.Frame) error {
 	m := c.mux
 	select {
 	case <-c.gone:
-		if errors.Is(c.err, wire.ErrClosed) {
-			return wire.ErrClosed
+		if errors.Is(c.err, wire.ErrClosed) || errors.Is(c.err, errMadeRoom) {
+			return c.err
 		}
 		return io.ErrClosedPipe
 	default:
@@ -220,6 +220,13 @@ func (c *muxClient) send(ctx context.Context, f wire.Frame, added string) error 
 	}
 	id, refusal := c.register(call)
 	if refusal != nil {
+		select {
+		case <-c.gone:
+			if errors.Is(c.err, errMadeRoom) {
+				return c.err
+			}
+		default:
+		}
 		c.push(*refusal)
 		return nil
 	}
@@ -253,7 +260,7 @@ func (c *muxClient) register(call *muxCall) (wire.ID, *wire.Frame) {
 	}
 	c.greeted = true // clients of 2026-07-28 open without initialize
 	id := m.nextID()
-	call.number = m.last
+	call.number, m.used = m.last, time.Now()
 	c.open[key] = id
 	m.calls[string(id)] = call
 	return id, nil

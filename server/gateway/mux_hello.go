@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/wire"
@@ -31,6 +32,11 @@ func (c *muxClient) initialize(ctx context.Context, f wire.Frame) error {
 	m := c.mux
 	g := greeting{c, wire.ID(bytes.Clone(f.ID)), bytes.Clone(wire.Lookup(f.Raw, "params", "protocolVersion"))}
 	m.mu.Lock()
+	m.used = time.Now()
+	if errors.Is(m.err, errMadeRoom) {
+		m.mu.Unlock()
+		return m.err
+	}
 	if hello := m.hello; hello != nil {
 		if hello.answer == nil {
 			hello.waiting = append(hello.waiting, g)

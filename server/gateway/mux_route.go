@@ -13,6 +13,7 @@ func (m *mux) response(f wire.Frame) {
 	m.mu.Lock()
 	key := f.ID.Key()
 	call := m.calls[key]
+	m.used = time.Now()
 	if f.ID.Null() && len(m.calls) == 1 {
 		// An error whose request the upstream could not tell: there is one.
 		for key, call = range m.calls {

@@ -39,11 +39,17 @@ type ProcessOptions struct {
 	Owner func(ctx context.Context) string
 	// IdleStop ends a process that nobody has used for so long. Default 10 min.
 	IdleStop time.Duration
-	// MaxProcesses bounds them all, MaxPerOwner those of one principal. Idle
-	// ones make room for new ones. Defaults 100 and 10.
-	MaxProcesses, MaxPerOwner int
-	Logger                    *slog.Logger
+	// Bounds is asked at each start, so that bounds can change; nil for the
+	// defaults.
+	Bounds func() ProcessBounds
+	Logger *slog.Logger
 }
+
+// ProcessBounds bound the processes of one upstream: all of them, and those of
+// one principal. Zero stands for the defaults, 100 and 10. At a bound the process
+// that was idle longest makes room: first of those that no session uses, then of
+// those whose sessions wait for no answer.
+type ProcessBounds struct{ All, PerOwner int }
 
 func (o ProcessOptions) withDefaults() (ProcessOptions, error) {
 	if o.Start == nil {
@@ -61,12 +67,6 @@ func (o ProcessOptions) withDefaults() (ProcessOptions, error) {
 	}
 	if o.IdleStop <= 0 {
 		o.IdleStop = 10 * time.Minute
-	}
-	if o.MaxProcesses <= 0 {
-		o.MaxProcesses = 100
-	}
-	if o.MaxPerOwner <= 0 {
-		o.MaxPerOwner = 10
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -99,9 +99,6 @@ type process struct {
 	unused time.Time   // since when users is 0
 	begun  time.Time
 }
-
-// ErrTooManyProcesses says that the bound on upstream processes is reached.
-var ErrTooManyProcesses = errors.New("too many upstream processes")
 
 // NewProcesses returns an upstream that starts processes as sessions need them.
 func NewProcesses(opts ProcessOptions) (*Processes, error) {
@@ -203,34 +200,6 @@ func (p *Processes) start(key, owner string) (*process, error) {
 	})
 	p.running[key] = proc
 	return proc, nil
-}
-
-// makeRoom ends an idle process where one more would be too many; p.mu is held.
-func (p *Processes) makeRoom(owner string) error {
-	own := 0
-	for _, proc := range p.running {
-		if proc.owner == owner {
-			own++
-		}
-	}
-	ofOwner := owner != "" && own >= p.opts.MaxPerOwner && p.opts.Process != ProcessShared
-	if !ofOwner && len(p.running) < p.opts.MaxProcesses {
-		return nil
-	}
-	var longest *process
-	for _, proc := range p.running {
-		if proc.users == 0 && (!ofOwner || proc.owner == owner) && (longest == nil || proc.unused.Before(longest.unused)) {
-			longest = proc
-		}
-	}
-	switch {
-	case longest != nil:
-		p.end(longest)
-		return nil
-	case ofOwner:
-		return fmt.Errorf("%w: %d of the same caller are in use", ErrTooManyProcesses, own)
-	}
-	return fmt.Errorf("%w: %d are in use", ErrTooManyProcesses, len(p.running))
 }
 
 // move serves a client that opened with another message and now sends

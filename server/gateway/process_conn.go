@@ -30,10 +30,14 @@ func (c *processConn) Write(ctx context.Context, f wire.Frame) error {
 	if left != nil {
 		left()
 	}
-	if err != nil {
-		if f.Method == "initialize" && errors.Is(err, errRefusedStart) {
-			return nil // it has its answer
-		}
+	var refusal *wire.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		evidenceOf(ctx).decided(false, "process-limit")
+		return err
+	case f.Method == "initialize" && errors.Is(err, errRefusedStart):
+		return nil // it has its answer
+	case err != nil:
 		return err
 	}
 	return client.Write(ctx, f)
@@ -67,7 +71,9 @@ func (c *processConn) choose(f wire.Frame) (client *muxClient, left func(), err 
 	defer c.changedLocked()
 	if err != nil {
 		c.err = fmt.Errorf("%w: %w", errRefusedStart, err)
-		if f.Method == "initialize" {
+		if errors.Is(err, ErrTooManyProcesses) {
+			c.err = fmt.Errorf("%w: %w", c.err, crowded(err))
+		} else if f.Method == "initialize" {
 			answer := wire.NewError(f.ID, CodeUpstream, explainStart(err), nil)
 			c.refusal = &answer
 		}
@@ -83,11 +89,8 @@ func (c *processConn) choose(f wire.Frame) (client *muxClient, left func(), err 
 // explainStart says why there is no process in words for those who call.
 func explainStart(err error) string {
 	var delay *delayError
-	switch {
-	case errors.As(err, &delay):
+	if errors.As(err, &delay) {
 		return fmt.Sprintf("The MCP server behind this gateway keeps ending right after its start. It is tried again in %s. Its operator finds the reason in the gateway's log.", delay.wait)
-	case errors.Is(err, ErrTooManyProcesses):
-		return "Too many processes of the MCP server behind this gateway are in use. Close other sessions, or try again later."
 	}
 	return "The MCP server behind this gateway could not be started. Its operator finds the reason in the gateway's log."
 }

@@ -338,18 +338,30 @@ func TestProcessThatCannotStart(t *testing.T) {
 }
 
 func TestProcessBounds(t *testing.T) {
-	withProcesses(t, ProcessOptions{MaxProcesses: 3, MaxPerOwner: 2}, func(t *testing.T, f *farm, p *Processes) {
+	withProcesses(t, ProcessOptions{Bounds: bounds(3, 2)}, func(t *testing.T, f *farm, p *Processes) {
+		// Whoever waits for an answer keeps the process.
+		busy := func(s *session) *session {
+			if err := s.Write(t.Context(), wire.MustParse(`{"jsonrpc":"2.0","id":9,"method":"silence"}`)); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
 		refused := func(owner, version string) bool {
-			return strings.Contains(openSession(t, p, owner).ask(hello(version, "{}")), "Too many processes")
+			_, err := openSession(t, p, owner).try(hello(version, "{}"))
+			var refusal *wire.Refusal
+			return errors.As(err, &refusal) && errors.Is(err, ErrTooManyProcesses) && refusal.Header.Get("Retry-After") != ""
 		}
 		a1, a2 := openSession(t, p, "ada"), openSession(t, p, "ada")
 		a1.process("1", "{}")
 		a2.process("2", "{}")
+		busy(a1)
+		busy(a2)
 		if !refused("ada", "3") {
 			t.Error("one principal got more than its share")
 		}
 		b := openSession(t, p, "bob")
 		b.process("1", "{}")
+		busy(b)
 		if !refused("eve", "1") {
 			t.Error("there are more processes than allowed")
 		}
@@ -365,6 +377,58 @@ func TestProcessBounds(t *testing.T) {
 		}
 		if started, running := f.counts(); started != 4 || running != 3 {
 			t.Errorf("%d started, %d running", started, running)
+		}
+	})
+}
+
+func bounds(all, own int) func() ProcessBounds {
+	return func() ProcessBounds { return ProcessBounds{all, own} }
+}
+
+// Sessions that wait for nothing are no reason to refuse others. The longest
+// idle one makes room; what its client sends after that goes nowhere.
+func TestProcessOfAnIdleSessionMakesRoom(t *testing.T) {
+	for name, bounds := range map[string]func() ProcessBounds{"all": bounds(2, 5), "own": bounds(5, 2)} {
+		t.Run(name, func(t *testing.T) {
+			withProcesses(t, ProcessOptions{Process: ProcessPerSession, Bounds: bounds}, func(t *testing.T, f *farm, p *Processes) {
+				a, b := openSession(t, p, "ada"), openSession(t, p, "ada")
+				a.process("1", "{}")
+				time.Sleep(time.Second)
+				b.process("1", "{}")
+				time.Sleep(time.Second)
+				a.ask(`{"jsonrpc":"2.0","id":1,"method":"x"}`) // so b is idle longest
+				time.Sleep(time.Second)
+				c := openSession(t, p, "ada")
+				c.process("1", "{}")
+				if _, running := f.counts(); running != 2 {
+					t.Errorf("%d running", running)
+				}
+				for _, raw := range []string{`{"jsonrpc":"2.0","id":1,"method":"x"}`, hello("1", "{}"), `{"jsonrpc":"2.0","method":"x"}`} {
+					if err := b.Write(t.Context(), wire.MustParse(raw)); !errors.Is(err, errMadeRoom) {
+						t.Errorf("b's %s: %v", raw, err)
+					}
+				}
+				if _, err := b.Read(t.Context()); !errors.Is(err, errMadeRoom) {
+					t.Errorf("b reads %v", err)
+				}
+				a.ask(`{"jsonrpc":"2.0","id":2,"method":"x"}`)
+				c.ask(`{"jsonrpc":"2.0","id":2,"method":"x"}`)
+			})
+		})
+	}
+}
+
+// A lower bound ends what is idle when the next process is needed.
+func TestProcessBoundsChange(t *testing.T) {
+	all := 5
+	withProcesses(t, ProcessOptions{Bounds: func() ProcessBounds { return ProcessBounds{All: all} }}, func(t *testing.T, f *farm, p *Processes) {
+		for n := range 5 {
+			openSession(t, p, fmt.Sprint("owner ", n)).process("1", "{}")
+		}
+		all = 2
+		openSession(t, p, "another").process("1", "{}")
+		if _, running := f.counts(); running != 2 {
+			t.Errorf("%d running", running)
 		}
 	})
 }

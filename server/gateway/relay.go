@@ -20,6 +20,8 @@ type relay struct {
 	lost     demise
 	over     chan struct{} // closed once the upstream is known to have ended
 	overOnce sync.Once
+	stirred  chan struct{} // closed once the client asks for something after that
+	stirOnce sync.Once
 
 	mu       sync.Mutex
 	open     map[string]*request      // the client's requests in flight, by id key
@@ -69,6 +71,16 @@ func (r *relay) run(ctx context.Context) {
 	pumps.Go(func() {
 		select {
 		case <-r.over:
+			if r.asleep() {
+				// The client learns of it when it next wants something. If its stream
+				// ended now, it would come back at once and take the room of others.
+				select {
+				case <-r.stirred:
+				case <-ctx.Done():
+				}
+				cancel(errUpstream)
+				return
+			}
 			r.log.Error("the upstream ended", "reason", r.lost.reason())
 			stopTaking()
 			wait(ctx, r.idle, lastWords) // its last answers are on their way
@@ -88,6 +100,11 @@ func (r *relay) run(ctx context.Context) {
 		r.client.CloseRefusing(sessionEnded()) // what came in since is not lost
 	}
 }
+
+// asleep reports that the upstream was ended to make room for others.
+func (r *relay) asleep() bool { return errors.Is(r.lost.reason(), errMadeRoom) }
+
+func (r *relay) stir() { r.stirOnce.Do(func() { close(r.stirred) }) }
 
 // upstreamGone is told when the upstream has ended.
 func (r *relay) upstreamGone(why error) {
@@ -129,6 +146,14 @@ func (r *relay) up(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+		if r.asleep() {
+			if in.Kind == wire.Request {
+				r.note(in)
+				r.stir()
+			}
+			in.Release()
+			continue
 		}
 		// The message's own values; its exchange lives as long as the session.
 		write := context.WithoutCancel(in.Request)
@@ -222,6 +247,10 @@ func (r *relay) explain(id wire.ID, err error) wire.Frame {
 	r.mu.Lock()
 	q := r.open[id.Key()]
 	r.mu.Unlock()
+	if errors.Is(err, errMadeRoom) {
+		err = wire.ErrSessionLost // it was not sent
+		r.stir()
+	}
 	refusal, f := explain(id, err, q != nil && r.lost.before(q.started))
 	if errors.Is(err, wire.ErrSessionLost) {
 		r.upstreamGone(err)
@@ -282,7 +311,7 @@ func (r *relay) answerOpen(text string) {
 	defer cancel()
 	for _, q := range r.takeAll() {
 		f := wire.NewError(q.id, CodeUpstream, text, nil)
-		if r.lost.before(q.started) {
+		if r.lost.before(q.started) || r.asleep() {
 			refusal := sessionEnded()
 			f = refusal.For(q.id)
 			r.mu.Lock()
