@@ -157,8 +157,9 @@ func (a *auditLog) resume() error {
 	return nil
 }
 
-// append writes one line. After a line of which only a part got onto the disk
-// it begins on a new one.
+// append writes one line. What was written of one that did not get onto the disk
+// whole is taken back, for readers expect JSON on each; where that can't be done
+// the next begins on a new line.
 func (a *auditLog) append(r auditRecord) error {
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -169,11 +170,23 @@ func (a *auditLog) append(r auditRecord) error {
 	}
 	n, err := a.f.Write(append(line, '\n'))
 	if err != nil {
-		a.torn = a.torn || n > 0
+		if !a.takeBack(n) {
+			a.torn = a.torn || n > 0
+		}
 		return fmt.Errorf("writing an audit record: %w", err)
 	}
 	a.torn = false
 	return nil
+}
+
+// takeBack removes the last n bytes, and reports whether there were any and they
+// are gone. Only a regular file can be shortened.
+func (a *auditLog) takeBack(n int) bool {
+	info, err := a.f.Stat()
+	if n == 0 || err != nil || !info.Mode().IsRegular() || info.Size() < int64(n) {
+		return false
+	}
+	return a.f.Truncate(info.Size()-int64(n)) == nil
 }
 
 // retryPause is how often a failing log is tried for requests that wait for it.

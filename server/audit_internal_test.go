@@ -163,3 +163,31 @@ func TestAuditArguments(t *testing.T) {
 		}
 	}
 }
+
+// What a full disk left of a record does not stay.
+func TestAuditTakesBackHalfALine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	a, err := openAudit(auditOptions{Audit: Audit{File: path}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := auditRecord{Method: "tools/call", Outcome: "ok"}
+	half := `{"time":"2026-`
+	for range 2 {
+		if err := a.write(record); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := a.f.WriteString(half); err != nil || !a.takeBack(n) {
+			t.Fatalf("%v", err)
+		}
+	}
+	if a.takeBack(0) {
+		t.Error("nothing was written, and something was taken back")
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if records := auditRecords(t, path); len(records) != 2 {
+		t.Errorf("got %+v", records)
+	}
+}
