@@ -50,10 +50,10 @@ func invalid(id ID, format string, args ...any) *FrameError {
 // (RFC 8259) but nothing below the top level is decoded or copied. The error is
 // always a *[FrameError].
 //
-// A repeated id, method, result or error is refused, and so is one of the
-// envelope's members in another case: two readers could disagree on which one
-// counts. Decoders that ignore case, as encoding/json does, would take a "Method"
-// for the method, and act on another request than the one that was looked at.
+// A member of the envelope that is repeated is refused, and so is one in another
+// case: two readers could disagree on which one counts. Decoders that ignore
+// case, as encoding/json does, would take a "Method" for the method, and act on
+// another request than the one that was looked at.
 func Parse(raw []byte) (Frame, error) {
 	raw = bytes.TrimRight(raw[skipSpace(raw, 0):], " \t\r\n")
 	if len(raw) == 0 {
@@ -104,7 +104,7 @@ func parseObject(raw []byte) (Frame, error) {
 
 // envelope collects the members that say what a message is.
 type envelope struct {
-	id, method, version, result, failure []byte
+	id, method, version, params, result, failure []byte
 
 	repeated string // a member that stands twice
 	idTwice  bool
@@ -125,7 +125,7 @@ func (e *envelope) member(key, value []byte) {
 	case "error":
 		slot = &e.failure
 	case "params":
-		return
+		slot = &e.params
 	default:
 		if e.variant == "" && isVariant(key) {
 			e.variant = string(key)

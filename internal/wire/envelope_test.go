@@ -37,7 +37,7 @@ func TestParse(t *testing.T) {
 		{"batch", ` [{"jsonrpc":"2.0","method":"x"}] `, Batch, ``, "", false},
 		{"empty batch", `[]`, Batch, ``, "", false},
 		{"members of somebody's own", `{"jsonrpc":"2.0","method":"x","meta":1,"Meta":2,"ids":3}`, Notification, ``, "x", false},
-		{"unknown members twice", `{"jsonrpc":"2.0","method":"x","params":1,"params":2}`, Notification, ``, "x", false},
+		{"unknown members twice", `{"jsonrpc":"2.0","method":"x","meta":1,"meta":2}`, Notification, ``, "x", false},
 		{"spaces everywhere", " \t\r\n{ \"jsonrpc\" : \"2.0\" ,\n\"id\" : 1 , \"method\" : \"x\" }\n", Request, `1`, "x", false},
 		{"members inside params don't count", `{"jsonrpc":"2.0","method":"x","params":{"id":1,"result":2,"method":"y"}}`, Notification, ``, "x", false},
 	}
@@ -96,6 +96,7 @@ func TestParseRefuses(t *testing.T) {
 		{"neither method nor result", `{"jsonrpc":"2.0","id":1}`, request, `1`, true},
 		{"result and error", `{"jsonrpc":"2.0","id":1,"result":1,"error":{}}`, request, `1`, false},
 		{"method and result", `{"jsonrpc":"2.0","id":1,"method":"x","result":1}`, request, `1`, true},
+		{"params twice", `{"jsonrpc":"2.0","id":1,"method":"x","params":{},"params":{"name":"y"}}`, request, `1`, true},
 		{"method a number", `{"jsonrpc":"2.0","id":1,"method":1}`, request, `1`, true},
 		{"method null", `{"jsonrpc":"2.0","method":null}`, request, ``, true},
 		{"id null", `{"jsonrpc":"2.0","id":null,"method":"x"}`, request, ``, true},
