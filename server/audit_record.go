@@ -83,6 +83,9 @@ func (a *auditLog) record(ctx context.Context, g gateway.Record) error {
 		r.Decision = "deny"
 	}
 	r.Rule = shorten(rule)
+	if left, narrowed := g.Evidence.Narrowed(); narrowed {
+		r.Target = shorten(left)
+	}
 	r.Upstream, r.Cached = g.Evidence.Route()
 	if p, ok := auth.FromContext(ctx); ok {
 		r.by(p)

@@ -47,6 +47,9 @@ func TestPolicyDecidesAboutSubscriptions(t *testing.T) {
 	w.stop()
 	denials := 0
 	for _, r := range w.records() {
+		if target, _ := r["target"].(string); r["decision"] == "allow" && strings.Contains(target, "secret") {
+			t.Errorf("recorded as allowed: %v", r)
+		}
 		if r["method"] == "subscriptions/listen" && r["decision"] == "deny" && r["outcome"] == "denied" && r["target"] == "mem://secret/x" && r["oid"] == w.sample.Ada.OID {
 			denials++
 		}

@@ -15,6 +15,8 @@ type Evidence struct {
 	upstream string
 	cached   bool
 	trace    string
+	narrowed bool
+	target   string // what is left of it, where it was narrowed
 }
 
 type evidenceKey struct{}
@@ -46,6 +48,27 @@ func (e *Evidence) sentTo(upstream string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.upstream = upstream
+}
+
+// narrowTo notes what a request names after what is denied was taken out.
+func (e *Evidence) narrowTo(target string) {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.narrowed, e.target = true, target
+}
+
+// Narrowed returns what a request still names where a policy took something out;
+// ok is false where it took nothing.
+func (e *Evidence) Narrowed() (target string, ok bool) {
+	if e == nil {
+		return "", false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.target, e.narrowed
 }
 
 func (e *Evidence) fromCache() {

@@ -52,6 +52,7 @@ func (d *decider) listen(ctx context.Context, rules *policy.Policy, f wire.Frame
 	if err := d.recordDenials(ctx, f, denied); err != nil {
 		return d.deliver(ctx, withheld(f.ID))
 	}
+	evidenceOf(ctx).narrowTo(strings.Join(kept, " "))
 	return d.next.Exchange(ctx, changed(f, set(marshal(kept), "params", "notifications", "resourceSubscriptions")))
 }
 
