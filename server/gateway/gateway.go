@@ -69,8 +69,8 @@ type Options struct {
 	Steps Steps
 	// Record is told of every request once, before the client gets its answer, and
 	// of what a policy takes out of one that goes on; ctx has the values of the
-	// request. An error withholds the answer. It may
-	// be called concurrently. nil records nothing.
+	// request. An error withholds the answer. It may be called concurrently. nil
+	// records nothing.
 	Record func(ctx context.Context, r Record) error
 	Logger *slog.Logger
 }

@@ -112,8 +112,8 @@ func listenedTo(params []byte) (filter []byte, uris []string, err error) {
 	return filter, uris, err
 }
 
-// listensToLists reports whether a filter asks for more than single resources:
-// for changes of a list, or for what this program does not know.
+// listensToLists reports whether a filter asks for more than single resources: for
+// changes of lists, or for something that is not known here.
 func listensToLists(filter []byte) bool {
 	more := false
 	_ = wire.Members(filter, func(name, value []byte) error {
