@@ -14,7 +14,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/era"
@@ -117,8 +119,8 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// Run relays until the client closes its end (nil), ctx ends (its error), or
-// the client's connection breaks. Nothing is sent to the remote before the
+// Run relays until the client closes its end (nil, if all that was for it could
+// be written), ctx ends (its error), or the client's connection breaks. Nothing is sent to the remote before the
 // client's first message. On return the remote session has been ended, or the
 // attempt was given up in time, and nothing of the bridge runs any more.
 func Run(ctx context.Context, opts Options) error {
@@ -168,26 +170,38 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	front.clientGone()
 	background.Go(func() { server.Drain(finish) })
+	var lost error // why an answer did not reach the client
 	select {
-	case downErr := <-down:
-		if deaf {
-			err = fmt.Errorf("writing to the client: %w", downErr)
-		} else if downErr != nil {
-			log.Warn("writing to the client failed", "reason", downErr)
-		}
+	case lost = <-down:
 	case <-time.After(opts.FinishTimeout + opts.EndTimeout):
 		log.Warn("the client does not take its answers")
 	}
 	if closeErr := server.Close(); closeErr != nil {
 		log.Debug("ending the session failed", "reason", closeErr)
 	}
-	if closeErr := opts.Client.Close(); closeErr != nil {
-		log.Debug("closing the client's connection failed", "reason", closeErr)
+	if closeErr := opts.Client.Close(); lost == nil {
+		lost = closeErr // what was queued leaves here at the latest
+	}
+	switch {
+	case lost != nil && (deaf || errors.Is(err, io.EOF) && !hungUp(lost)):
+		return fmt.Errorf("writing to the client: %w", lost)
+	case lost != nil:
+		log.Warn("writing to the client failed", "reason", lost)
 	}
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
+}
+
+// hungUp reports a write that failed since nobody reads any more: a client that
+// has closed its end may close the other at once, without waiting for answers.
+func hungUp(err error) bool {
+	if runtime.GOOS == "windows" {
+		const brokenPipe, noData = syscall.Errno(109), syscall.Errno(232) // ERROR_BROKEN_PIPE, ERROR_NO_DATA
+		return errors.Is(err, brokenPipe) || errors.Is(err, noData) || errors.Is(err, io.ErrClosedPipe)
+	}
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe)
 }
 
 // fromClient passes the client's messages on until its end.

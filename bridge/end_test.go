@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,3 +33,22 @@ func TestEndsWhenTheClientTakesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A client whose answers could not be written has got none, though it closed its
+// end in order.
+func TestEndsWithWhatCouldNotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := strings.NewReader(initialize + "\n")
+		err := Run(t.Context(), Options{
+			Client: wire.NewStream(in, fullDisk{}, wire.StreamOptions{}), URL: "https://x.example/mcp",
+			HTTP: &guard{by: func(string) (int, string) { return 500, "" }},
+		})
+		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "writing to the client") {
+			t.Errorf("ended with %v", err)
+		}
+	})
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

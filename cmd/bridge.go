@@ -14,6 +14,7 @@ import (
 
 	"github.com/mcpctl/mcpctl/bridge"
 	"github.com/mcpctl/mcpctl/internal/era"
+	"github.com/mcpctl/mcpctl/internal/profile"
 	"github.com/mcpctl/mcpctl/internal/redact"
 	"github.com/mcpctl/mcpctl/internal/wire"
 )
@@ -139,22 +140,18 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 		FinishTimeout: o.finishTime,
 		Logger:        log,
 	}
-	transport, err := newProfileTransport(o.deps, o.url, log)
-	if err != nil && !o.noAuth {
-		return err
+	signIn := !o.noAuth && !header.authorizes()
+	transport, err := networkOf(o.deps, o.url, signIn, log)
+	if err == nil && signIn {
+		opts, err = withProfile(o.deps, opts)
 	}
-	if err != nil { // it would only say how to reach the server
-		log.Warn("profiles can't be read; going on without", "reason", err)
-		transport = &profileTransport{deps: o.deps, url: o.url, log: log}
+	opts.Client = o.client(log)
+	if err != nil {
+		runLog.Error("the bridge can't begin", "reason", err)
+		return bridge.Refuse(ctx, opts.Client, fmt.Errorf("the bridge can't begin: %w", homeHint(err)))
 	}
 	defer transport.CloseIdleConnections()
 	opts.HTTP = transport
-	if !o.noAuth && !header.authorizes() {
-		if opts, err = withProfile(o.deps, opts); err != nil {
-			return err
-		}
-	}
-	opts.Client = o.client(log)
 	log.Info(msgStarted, "url", redact.URL(o.url), "version", buildVersion().Version)
 	defer transport.prepare(ctx)()
 	defer time.AfterFunc(settled, shrink).Stop()
@@ -173,6 +170,15 @@ func runBridge(ctx context.Context, o bridgeOptions) error {
 		runLog.Error(msgEnded, "reason", err) // standard error gets it from Main
 	}
 	return err
+}
+
+// homeHint says where a bridge gets what it needs to find its files: an MCP
+// client passes on little more than it is told to.
+func homeHint(err error) error {
+	if _, dirErr := profile.Dir(); dirErr == nil {
+		return err
+	}
+	return fmt.Errorf("%w, for instance under env in this server's entry in the MCP client's configuration", err)
 }
 
 // check refuses flags that can't be used, before anything is opened.

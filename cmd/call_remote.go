@@ -147,12 +147,13 @@ func (r remoteFlags) dial(deps Deps, to target, header headers, log *slog.Logger
 		child, err := wire.StartChild(wire.ChildOptions{Command: to.command, Env: os.Environ(), Logger: log})
 		return child, func() string { return "stdio" }, func() {}, err
 	}
-	network, err := newProfileTransport(deps, to.url, log)
+	signIn := !r.noAuth && !header.authorizes()
+	network, err := networkOf(deps, to.url, signIn, log)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	opts := bridge.Options{URL: to.url, Transport: r.transport, Header: header.Header, HTTP: network, Patience: patience, Logger: log}
-	if !r.noAuth && !header.authorizes() {
+	if signIn {
 		if opts, err = withProfile(deps, opts); err != nil {
 			return nil, nil, nil, err
 		}

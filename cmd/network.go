@@ -146,6 +146,18 @@ func newProfileTransport(deps Deps, url string, log *slog.Logger) (*profileTrans
 	return &profileTransport{deps: deps, profiles: profiles, url: url, log: log}, nil
 }
 
+// networkOf is the transport to a server. Where nobody signs in to it, profiles
+// would only say how to reach it, and it does without if there is no place for
+// them.
+func networkOf(deps Deps, url string, signIn bool, log *slog.Logger) (*profileTransport, error) {
+	t, err := newProfileTransport(deps, url, log)
+	if err == nil || signIn {
+		return t, err
+	}
+	log.Debug("profiles can't be read; going on without", "reason", err)
+	return &profileTransport{deps: deps, url: url, log: log}, nil
+}
+
 // prepare reads what the first request needs while nothing waits for it: on some
 // systems another program tells the proxy settings. The function that it returns
 // ends that.
