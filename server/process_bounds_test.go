@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,12 @@ func TestNoProcessForAnotherSession(t *testing.T) {
 			resp, body := w.do(http.MethodPost, "/mcp", token, helloMessage)
 			if resp.StatusCode != test.status || resp.Header.Get("Retry-After") == "" || resp.Header.Get(wire.HeaderSession) != "" || !strings.Contains(body, "Too many") {
 				t.Errorf("initialize: HTTP %s %v %s", resp.Status, resp.Header, body)
+			}
+			refused := slices.ContainsFunc(w.records(), func(r map[string]any) bool {
+				return r["method"] == "initialize" && r["decision"] == "deny" && r["rule"] == "process-limit"
+			})
+			if !refused {
+				t.Errorf("the audit log: %v", w.records())
 			}
 			e := w.modern(token, "/mcp").start("1", "tools/list", `{}`, "")
 			if e.resp.StatusCode != test.status || e.resp.Header.Get("Retry-After") == "" {

@@ -35,7 +35,7 @@ func (c *muxClient) initialize(ctx context.Context, f wire.Frame) error {
 	m.used = time.Now()
 	if errors.Is(m.err, errMadeRoom) {
 		m.mu.Unlock()
-		return m.err
+		return errMadeRoom
 	}
 	if hello := m.hello; hello != nil {
 		if hello.answer == nil {

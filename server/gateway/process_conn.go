@@ -30,14 +30,10 @@ func (c *processConn) Write(ctx context.Context, f wire.Frame) error {
 	if left != nil {
 		left()
 	}
-	var refusal *wire.Refusal
-	switch {
-	case errors.As(err, &refusal):
-		evidenceOf(ctx).decided(false, "process-limit")
-		return err
-	case f.Method == "initialize" && errors.Is(err, errRefusedStart):
+	if f.Method == "initialize" && errors.Is(err, errRefusedStart) && !errors.Is(err, ErrTooManyProcesses) {
 		return nil // it has its answer
-	case err != nil:
+	}
+	if err != nil {
 		return err
 	}
 	return client.Write(ctx, f)

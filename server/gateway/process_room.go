@@ -36,6 +36,13 @@ func crowded(err error) *wire.Refusal {
 	}
 }
 
+// noteCrowded leaves evidence where a request was refused for want of a process.
+func noteCrowded(e *Evidence, err error) {
+	if errors.Is(err, ErrTooManyProcesses) {
+		e.decided(false, "process-limit")
+	}
+}
+
 // bounds are those in force.
 func (p *Processes) bounds() ProcessBounds {
 	b := ProcessBounds{}

@@ -255,6 +255,9 @@ func (r *relay) explain(id wire.ID, err error) wire.Frame {
 	if errors.Is(err, wire.ErrSessionLost) {
 		r.upstreamGone(err)
 	}
+	if q != nil {
+		noteCrowded(q.evidence, err)
+	}
 	if refusal != nil && q != nil {
 		r.mu.Lock()
 		r.refusals[id.Key()] = refusal

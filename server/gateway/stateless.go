@@ -147,6 +147,7 @@ func (g *Gateway) call(ctx context.Context, h *hub, c *wire.Call) {
 			err = wire.ErrNoAnswer
 		}
 		h.log.Warn("the upstream did not answer", "method", c.Frame.Method, "reason", err)
+		noteCrowded(evidence, err)
 		refusal, answer := explain(c.Frame.ID, err, false)
 		if settled := settle(answer); refusal != nil && bytes.Equal(settled.Raw, answer.Raw) {
 			_ = c.Refuse(ctx, *refusal)
