@@ -47,8 +47,8 @@ type exchanged struct {
 // A caller may ask this often; doctor asks once a run. Entra ID turns away a
 // server that asks it for too much (AADSTS50196), and all its callers with it.
 const (
-	diagnosesPerMinute = 20
-	diagnosesAtOnce    = 20
+	diagnosesPerMinute = 60
+	diagnosesAtOnce    = 60
 )
 
 // diagnose gets the tokens that upstreams would be used with on behalf of the

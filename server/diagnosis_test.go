@@ -93,18 +93,30 @@ func (w *world) diagnosed(who fakeentra.Person, reason string) {
 	w.t.Errorf("the audit log does not say so: %v", w.records())
 }
 
+// askedTooOften asks until Ada is turned away; places come back meanwhile.
+func (w *world) askedTooOften() (resp *http.Response, body string, asked int) {
+	w.t.Helper()
+	for ; asked < 1000; asked++ {
+		resp, body = w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Ada), "")
+		switch resp.StatusCode {
+		case http.StatusOK:
+		case http.StatusTooManyRequests:
+			return resp, body, asked
+		default:
+			w.t.Fatalf("HTTP %d %s", resp.StatusCode, body)
+		}
+	}
+	w.t.Fatal("nobody is turned away")
+	return nil, "", 0
+}
+
 // Nobody makes the server ask Entra ID as often as they like: not with one token,
 // and not with many.
 func TestDiagnosisIsLimited(t *testing.T) {
 	w := delegated(t, server.Upstream{Name: "crm", URL: crmServer(t), OnBehalfOf: server.OnBehalfOf{Scopes: []string{crmURI + "/.default"}}})
-	for range 20 {
-		if resp, body := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Ada), ""); resp.StatusCode != http.StatusOK {
-			t.Fatalf("HTTP %d %s", resp.StatusCode, body)
-		}
-	}
-	resp, body := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Ada), "")
-	if resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "too_many_requests") {
-		t.Errorf("HTTP %d, Retry-After %q: %s", resp.StatusCode, resp.Header.Get("Retry-After"), body)
+	resp, body, asked := w.askedTooOften()
+	if asked < 60 || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "too_many_requests") {
+		t.Errorf("after %d: Retry-After %q: %s", asked, resp.Header.Get("Retry-After"), body)
 	}
 	if resp, _ := w.do(http.MethodPost, diagnosisPath, w.token(w.sample.Grace), ""); resp.StatusCode != http.StatusOK {
 		t.Errorf("somebody else gets HTTP %d", resp.StatusCode)

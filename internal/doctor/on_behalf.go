@@ -84,6 +84,9 @@ func (x *examination) diagnose(ctx context.Context) (d diagnosis, why string) {
 		return d, reason(bare(err))
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusTooManyRequests {
+		return d, "it has been asked too often; try again in a minute"
+	}
 	if resp.StatusCode != http.StatusOK {
 		return d, fmt.Sprintf("HTTP %d", resp.StatusCode)
 	}
