@@ -13,7 +13,7 @@ import (
 // of what is written elsewhere. It returns reason when the client closes its end,
 // and what went wrong before that otherwise. It closes the client's connection.
 func Refuse(ctx context.Context, client wire.Conn, reason error) error {
-	defer client.Close() // an error comes second to reason
+	defer func() { _ = client.Close() }() // reason says more
 	for {
 		f, err := client.Read(ctx)
 		var bad *wire.FrameError

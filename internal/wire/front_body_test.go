@@ -69,7 +69,6 @@ func TestFrontAnswersWhoStopsSending(t *testing.T) {
 		"stream":          {sse.server, "GET /sse HTTP/1.1\nHost: x\nAccept: text/event-stream\nContent-Length: 100\n\n{", http.StatusRequestTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			if resp := stall(t, c.server.Listener.Addr().String(), c.request); resp.StatusCode != c.status {
 				t.Errorf("HTTP %d, want %d", resp.StatusCode, c.status)
 			}

@@ -276,7 +276,7 @@ func (c *muxClient) notify(ctx context.Context, f wire.Frame) error {
 	m := c.mux
 	if m.strangers {
 		if _, foreign := c.refuseForeign(f); foreign || unclear(f.Raw) != nil {
-			return nil // it could be taken for another's
+			return nil //nolint:nilerr // it could be taken for another's, and nobody waits for an answer
 		}
 	}
 	switch f.Method {
