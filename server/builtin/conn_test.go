@@ -285,14 +285,12 @@ func TestBatches(t *testing.T) {
 }
 
 // What is run is what the exact names say: nobody gets another tool past a
-// policy by writing it under a second spelling.
+// policy by writing it under a second spelling. Of the envelope's own members
+// wire.Parse takes no other spelling at all.
 func TestOtherSpellingsCountForNothing(t *testing.T) {
 	p := open(t, newServer(t))
 	for _, tt := range []struct{ message, path, want string }{
-		{`{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/list"}`, "result", `{}`},
-		{`{"jsonrpc":"2.0","id":1,"method":"ping","Result":{},"ID":null,"JSONRPC":"1.0"}`, "result", `{}`},
 		{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_symbols","Name":"place_order"}}`, "result.structuredContent.simulated", "true"},
-		{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_symbols"},"Params":{"name":"whoami"}}`, "result.structuredContent.simulated", "true"},
 		{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"Name":"list_symbols"}}`, "error.code", "-32602"},
 		{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["list_symbols"]}`, "error.code", "-32602"},
 		{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_quote","arguments":{"symbol":"WING","Symbol":"CTSO"}}}`, "result.isError", "true"},
