@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"time"
+
+	"github.com/mcpctl/mcpctl/internal/sharedfile"
 )
 
 // ErrChanged reports that another program wrote the file meanwhile.
@@ -94,7 +95,7 @@ func (f file) replace(data []byte, private bool) error {
 		if err := f.unchanged(); err != nil {
 			return err
 		}
-		return retry(func() error { return os.Remove(f.path) })
+		return sharedfile.Retry(func() error { return os.Remove(f.path) })
 	}
 	dirMode, mode := fs.FileMode(0o755), fs.FileMode(0o644)
 	if private {
@@ -122,7 +123,7 @@ func (f file) replace(data []byte, private bool) error {
 	if err := f.unchanged(); err != nil {
 		return err
 	}
-	return retry(func() error { return os.Rename(temp.Name(), f.path) })
+	return sharedfile.Retry(func() error { return os.Rename(temp.Name(), f.path) })
 }
 
 // writable refuses a file that is kept from being written, though a rename
@@ -157,17 +158,5 @@ func (f file) unchanged() error {
 func removeFolders(dirs []string) {
 	for _, dir := range slices.Backward(dirs) {
 		_ = os.Remove(dir) // it fails if somebody uses it
-	}
-}
-
-// retry repeats what Windows refuses while another process has the file open.
-func retry(op func() error) error {
-	const limit, pause = 2 * time.Second, 10 * time.Millisecond
-	for waited := time.Duration(0); ; waited += pause {
-		err := op()
-		if err == nil || runtime.GOOS != "windows" || !errors.Is(err, fs.ErrPermission) || waited >= limit {
-			return err
-		}
-		time.Sleep(pause)
 	}
 }

@@ -2,13 +2,11 @@ package entra
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
-	"time"
+
+	"github.com/mcpctl/mcpctl/internal/sharedfile"
 )
 
 // sharedState is what the leader of a shared sign-in tells the others. Who reads
@@ -42,7 +40,7 @@ type stateFile string
 // read returns the zero value where there is nothing usable.
 func (f stateFile) read() sharedState {
 	var data []byte
-	err := persistently(func() error {
+	err := sharedfile.Retry(func() error {
 		file, err := os.Open(string(f))
 		if err != nil {
 			return err
@@ -91,7 +89,7 @@ func (f stateFile) write(s sharedState) (err error) {
 	if err != nil {
 		return err
 	}
-	return persistently(func() error { return os.Rename(temp.Name(), string(f)) })
+	return sharedfile.Retry(func() error { return os.Rename(temp.Name(), string(f)) })
 }
 
 // redactLong keeps an error's text to one bounded line without credentials. It
@@ -103,17 +101,4 @@ func redactLong(s string) string {
 		s = s[:maxSharedError]
 	}
 	return s
-}
-
-// persistently repeats what Windows refuses while another process has the file
-// open.
-func persistently(op func() error) error {
-	const limit, pause = 2 * time.Second, 10 * time.Millisecond
-	for waited := time.Duration(0); ; waited += pause {
-		err := op()
-		if err == nil || runtime.GOOS != "windows" || !errors.Is(err, fs.ErrPermission) || waited >= limit {
-			return err
-		}
-		time.Sleep(pause)
-	}
 }

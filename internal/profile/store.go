@@ -9,12 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/mcpctl/mcpctl/internal/redact"
+	"github.com/mcpctl/mcpctl/internal/sharedfile"
 )
 
 // DirVariable names the environment variable that replaces the directory of
@@ -187,7 +187,7 @@ func (s *Store) Delete(url string) error {
 	if err != nil {
 		return err
 	}
-	err = retry(func() error { return os.Remove(s.path(canonical)) })
+	err = sharedfile.Retry(func() error { return os.Remove(s.path(canonical)) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return &NotFoundError{URL: canonical, Dir: s.dir, Suggestion: s.near(canonical)}
 	}
@@ -213,7 +213,7 @@ func (s *Store) Clear() error {
 		if ext := filepath.Ext(entry.Name()); entry.IsDir() || ext != ".json" && ext != ".tmp" {
 			continue
 		}
-		err := retry(func() error { return os.Remove(filepath.Join(s.dir, entry.Name())) })
+		err := sharedfile.Retry(func() error { return os.Remove(filepath.Join(s.dir, entry.Name())) })
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			faults = append(faults, fmt.Errorf("deleting profile: %w", err))
 		}
@@ -247,7 +247,7 @@ func (s *Store) near(url string) string {
 
 func read(path string) (Profile, error) {
 	var data []byte
-	err := retry(func() error {
+	err := sharedfile.Retry(func() error {
 		f, err := os.Open(path)
 		if err != nil {
 			return err
@@ -294,18 +294,5 @@ func (s *Store) write(path string, data []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	return retry(func() error { return os.Rename(f.Name(), path) })
-}
-
-// retry repeats what Windows refuses while another process has the file open.
-// The others hold it for microseconds.
-func retry(op func() error) error {
-	const limit, pause = 2 * time.Second, 10 * time.Millisecond
-	for waited := time.Duration(0); ; waited += pause {
-		err := op()
-		if err == nil || runtime.GOOS != "windows" || !errors.Is(err, fs.ErrPermission) || waited >= limit {
-			return err
-		}
-		time.Sleep(pause)
-	}
+	return sharedfile.Retry(func() error { return os.Rename(f.Name(), path) })
 }
