@@ -343,9 +343,11 @@ func TestServersErrorIsTheAnswer(t *testing.T) {
 
 // auto falls back to HTTP+SSE where Streamable HTTP is refused.
 func TestFallsBackToSSE(t *testing.T) {
-	posted := make(chan string, 10)
+	var newest atomic.Pointer[chan string] // of ids for the stream that was opened last: one before may not have ended yet
 	mux := http.NewServeMux()
 	stream := func(w http.ResponseWriter, r *http.Request) {
+		posted := make(chan string, 10)
+		newest.Store(&posted)
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "event: endpoint\ndata: /messages\n\n")
 		_ = http.NewResponseController(w).Flush()
@@ -364,7 +366,7 @@ func TestFallsBackToSSE(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		w.WriteHeader(http.StatusAccepted)
 		if f, err := wire.Parse(body); err == nil && f.Kind == wire.Request {
-			posted <- string(f.ID)
+			*newest.Load() <- string(f.ID)
 		}
 	})
 	// A server may say in JSON-RPC why it takes no POST.
@@ -375,7 +377,7 @@ func TestFallsBackToSSE(t *testing.T) {
 		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"use GET"}}`)
 	})
 	s := httptest.NewServer(mux)
-	defer s.Close()
+	t.Cleanup(s.Close) // after the sessions, whose streams it waits for
 	for _, o := range []Options{
 		{URL: s.URL + "/sse", Transport: TransportAuto},
 		{URL: s.URL + "/sse", Transport: TransportSSE},
